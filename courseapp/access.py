@@ -1,0 +1,48 @@
+"""The only way to a course object from a request. What one may not see looks like what is not there: 404."""
+
+from django.http import Http404, HttpRequest
+
+from courseapp.models import Enrollment, User
+
+
+class MemberRequest(HttpRequest):
+    """A request whose sender was found to belong to the course."""
+
+    user: User
+    enrollment: Enrollment
+
+
+def member(request: HttpRequest, slug: str) -> Enrollment:
+    """The sender's active enrollment in the course `slug`; 404 for everybody else. Views that call it are behind `login_required`."""
+    found = (
+        Enrollment.objects.select_related("course", "section", "user")
+        .filter(course__slug=slug, user=request.user.pk, state=Enrollment.State.ACTIVE)
+        .first()
+    )
+    if found is None:
+        raise Http404
+    request.enrollment = found  # type: ignore[attr-defined]  # read by the context processor
+    return found
+
+
+def staff(request: HttpRequest, slug: str) -> Enrollment:
+    """Grader, TA or instructor of the course."""
+    found = member(request, slug)
+    if not found.is_staff:
+        raise Http404
+    return found
+
+
+def manager(request: HttpRequest, slug: str) -> Enrollment:
+    """TA or instructor of the course."""
+    found = member(request, slug)
+    if not found.may_manage:
+        raise Http404
+    return found
+
+
+def instructor(request: HttpRequest, slug: str) -> Enrollment:
+    found = member(request, slug)
+    if not found.is_instructor:
+        raise Http404
+    return found

@@ -1,0 +1,38 @@
+"""What every request carries."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+
+
+def received_at(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
+    """Note when the server had read the request's headers: the moment that counts for a hand-in.
+
+    The body is read later, so a slow upload that began in time is in time. Behind a proxy that buffers bodies, the proxy's own
+    start time (seconds since the epoch, header named by TRUSTED_PROXY_START_HEADER) is taken instead.
+    """
+
+    def middleware(request: HttpRequest) -> HttpResponse:
+        request.received_at = _proxy_start(request) or datetime.now(UTC)  # type: ignore[attr-defined]  # read back through `received`
+        return get_response(request)
+
+    return middleware
+
+
+def _proxy_start(request: HttpRequest) -> datetime | None:
+    name = settings.TRUSTED_PROXY_START_HEADER
+    if not name:
+        return None
+    try:
+        return datetime.fromtimestamp(float(request.headers[name].removeprefix("t=")), UTC)
+    except (KeyError, ValueError, OverflowError):
+        return None
+
+
+def received(request: HttpRequest) -> datetime:
+    """When the server had read this request's headers (aware, UTC)."""
+    moment = request.received_at  # type: ignore[attr-defined]  # set by the middleware above
+    assert isinstance(moment, datetime)
+    return moment

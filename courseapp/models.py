@@ -1,0 +1,161 @@
+"""The course, its people, and the mail that goes to them."""
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from django.contrib.auth.models import AbstractUser
+from django.core.exceptions import ValidationError
+from django.db import models
+from django.db.models.functions import Lower
+
+JsonObject = dict[str, Any]
+
+
+def validate_zone(name: str) -> None:
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError) as error:
+        raise ValidationError(f"{name!r} is not a time zone; accepted are names such as America/New_York.") from error
+
+
+class User(AbstractUser):
+    """A person who can sign in. `username` is the institution's short name (NetID), e-mail is what one signs in with."""
+
+    email = models.EmailField("e-mail address")
+    institutional_id = models.CharField(max_length=40, blank=True)
+
+    class Meta(AbstractUser.Meta):
+        constraints = [models.UniqueConstraint(Lower("email"), name="user_email_unique", violation_error_message="This address is taken.")]
+
+    @property
+    def display_name(self) -> str:
+        return self.get_full_name() or self.username
+
+    @property
+    def initials(self) -> str:
+        return (self.first_name[:1] + self.last_name[:1]).upper() or self.email[:1].upper()
+
+
+class Course(models.Model):
+    """One offering of a course in one term."""
+
+    slug = models.SlugField(unique=True, max_length=60)
+    code = models.CharField(max_length=30)
+    title = models.CharField(max_length=120)
+    term = models.CharField(max_length=40)
+    institution = models.CharField(max_length=120, blank=True)
+    timezone = models.CharField(max_length=60, default="America/New_York", validators=[validate_zone])
+    mark = models.CharField(max_length=3, default="C", help_text="One to three letters in the top bar.")
+    starts_on = models.DateField(help_text="Monday of week 1.")
+    weeks = models.PositiveSmallIntegerField(default=15)
+    description = models.TextField(blank=True)
+
+    if TYPE_CHECKING:
+        enrollments: "models.Manager[Enrollment]"
+        sections: "models.Manager[Section]"
+
+    def __str__(self) -> str:
+        return f"{self.code} {self.term}"
+
+    @property
+    def zone(self) -> ZoneInfo:
+        return ZoneInfo(self.timezone)
+
+    def week(self, moment: datetime) -> int:
+        """The week of term that `moment` (aware) lies in, 1-based; below 1 before the term."""
+        return (moment.astimezone(self.zone).date() - self.starts_on).days // 7 + 1
+
+
+class Section(models.Model):
+    course = models.ForeignKey(Course, models.CASCADE, related_name="sections")
+    name = models.CharField(max_length=20)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["course", "name"], name="section_unique")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Role(models.TextChoices):
+    STUDENT = "student"
+    GRADER = "grader"
+    TA = "ta", "TA"
+    INSTRUCTOR = "instructor"
+
+
+class Track(models.TextChoices):
+    DEFAULT = "default"
+    PHD = "phd", "PhD"
+
+
+class Enrollment(models.Model):
+    """A person's place in a course. It may wait for its person: then `user` is empty and taken up at sign-in."""
+
+    class State(models.TextChoices):
+        ACTIVE = "active"
+        DROPPED = "dropped"
+
+    course = models.ForeignKey(Course, models.CASCADE, related_name="enrollments")
+    user = models.ForeignKey(User, models.PROTECT, null=True, blank=True, related_name="enrollments")
+    email = models.EmailField()
+    username = models.CharField(max_length=60, blank=True)
+    institutional_id = models.CharField(max_length=40, blank=True)
+    first_name = models.CharField(max_length=80, blank=True)
+    last_name = models.CharField(max_length=80, blank=True)
+    role = models.CharField(max_length=12, choices=Role.choices, default=Role.STUDENT)
+    track = models.CharField(max_length=8, choices=Track.choices, default=Track.DEFAULT)
+    section = models.ForeignKey(Section, models.PROTECT, null=True, blank=True, related_name="enrollments")
+    state = models.CharField(max_length=8, choices=State.choices, default=State.ACTIVE)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["last_name", "first_name", "pk"]
+        constraints = [
+            models.UniqueConstraint("course", Lower("email"), name="enrollment_email_unique"),
+            models.UniqueConstraint(fields=["course", "user"], name="enrollment_user_unique"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.display_name} ({self.get_role_display()}, {self.course})"
+
+    @property
+    def display_name(self) -> str:
+        return f"{self.first_name} {self.last_name}".strip() or self.email
+
+    @property
+    def sort_name(self) -> str:
+        return ", ".join(part for part in (self.last_name, self.first_name) if part) or self.email
+
+    @property
+    def is_staff(self) -> bool:
+        return self.role != Role.STUDENT
+
+    @property
+    def may_manage(self) -> bool:
+        """TA and instructor: extensions, hand-ins on somebody's behalf."""
+        return self.role in {Role.TA, Role.INSTRUCTOR}
+
+    @property
+    def is_instructor(self) -> bool:
+        return self.role == Role.INSTRUCTOR
+
+
+class OutboxMail(models.Model):
+    """A mail to send, written in the transaction that caused it. Sent once; a failure is kept with its reason and tried again."""
+
+    to = models.EmailField()
+    subject = models.CharField(max_length=200)
+    body = models.TextField()
+    created_at = models.DateTimeField(auto_now_add=True)
+    not_before = models.DateTimeField(auto_now_add=True)
+    sent_at = models.DateTimeField(null=True, blank=True)
+    attempts = models.PositiveSmallIntegerField(default=0)
+    last_error = models.TextField(blank=True)
+
+    class Meta:
+        indexes = [models.Index(fields=["not_before"], condition=models.Q(sent_at=None), name="outbox_waiting")]
+
+    def __str__(self) -> str:
+        return f"{self.subject} → {self.to}"

@@ -1,0 +1,89 @@
+"""The queue of record. A broker may lose or double a message; a row here is claimed once and ends once."""
+
+from typing import TYPE_CHECKING
+
+from django.db import models
+
+from courseapp.models import Enrollment, JsonObject
+from grading.models.homework import Bundle, Submission
+
+
+class Run(models.Model):
+    """One judging of one hand-in."""
+
+    class State(models.TextChoices):
+        QUEUED = "queued"
+        WAITING_RUNTIME = "waiting_runtime", "preparing the runtime"
+        RUNNING = "running"
+        DONE = "done"
+        FAILED = "failed"
+        CANCELLED = "cancelled"
+        SUPERSEDED = "superseded"
+
+    OPEN = (State.QUEUED, State.WAITING_RUNTIME, State.RUNNING)
+
+    submission = models.ForeignKey(Submission, models.PROTECT, related_name="runs")
+    bundle = models.ForeignKey(Bundle, models.PROTECT, related_name="+")
+    stage = models.CharField(max_length=12, default="grade")
+    queue = models.CharField(max_length=40, default="cpu")
+    state = models.CharField(max_length=16, choices=State.choices, default=State.QUEUED)
+    seed = models.BigIntegerField(help_text="Draws the hidden inputs; kept for a rerun that can be compared.")
+    priority = models.SmallIntegerField(default=0, help_text="Higher goes first.")
+    requested_by = models.ForeignKey(Enrollment, models.PROTECT, null=True, blank=True, related_name="+")
+    created_at = models.DateTimeField()
+    not_before = models.DateTimeField()
+    claimed_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+    lease_until = models.DateTimeField(null=True, blank=True)
+    token = models.PositiveIntegerField(default=0, help_text="Fencing token: every claim raises it; an older holder changes nothing.")
+    attempts = models.PositiveSmallIntegerField(default=0, help_text="Claims that we failed.")
+    worker = models.CharField(max_length=120, blank=True)
+    progress: "models.JSONField[JsonObject, JsonObject]" = models.JSONField(default=dict, blank=True)
+    note = models.TextField(blank=True, help_text="Why it waits or failed, for staff.")
+
+    if TYPE_CHECKING:
+        result: "RunResult"
+
+    class Meta:
+        ordering = ["-pk"]
+        indexes = [
+            models.Index(
+                fields=["queue", "-priority", "not_before", "id"],
+                condition=models.Q(state__in=["queued", "waiting_runtime"]),
+                name="run_waiting",
+            ),
+            models.Index(fields=["lease_until"], condition=models.Q(state="running"), name="run_leased"),
+        ]
+
+    def __str__(self) -> str:
+        return f"Run {self.pk} of {self.submission}"
+
+    @property
+    def is_open(self) -> bool:
+        return self.state in self.OPEN
+
+
+class RunResult(models.Model):
+    """What one run found. Written once, by the holder of the run's token."""
+
+    class Kind(models.TextChoices):
+        OK = "ok"
+        STUDENT = "student"
+        ASSIGNMENT = "assignment"
+        SYSTEM = "system"
+
+    run = models.OneToOneField(Run, models.PROTECT, related_name="result")
+    kind = models.CharField(max_length=12, choices=Kind.choices)
+    points = models.DecimalField(max_digits=7, decimal_places=2)
+    max_points = models.DecimalField(max_digits=7, decimal_places=2)
+    seconds = models.FloatField()
+    check_results: "models.JSONField[list[JsonObject], list[JsonObject]]" = models.JSONField(default=list)
+    output = models.TextField(blank=True, help_text="Standard output and error of the visible checks, capped.")
+    message = models.TextField(blank=True)
+    staff_message = models.TextField(blank=True)
+    provenance: "models.JSONField[JsonObject, JsonObject]" = models.JSONField(default=dict)
+    recorded = models.BooleanField(default=False, help_text="A real run of the demo's data, recorded beforehand.")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    def __str__(self) -> str:
+        return f"Result of run {self.run_id}: {self.points} of {self.max_points}"
