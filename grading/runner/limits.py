@@ -1,0 +1,19 @@
+"""What one run of a student's code may use."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The caps of one run. Seconds, megabytes (2**20 bytes) and counts; `call_s` is the time for one call into the student's code."""
+
+    wall_s: float = 60
+    cpu_s: float = 60
+    call_s: float = 10
+    memory_mb: int = 2048
+    tmp_mb: int = 64
+    files: int = 4096
+    processes: int = 64
+    output_kb: int = 64
+    file_mb: int = 64
+    threads: int = 1
