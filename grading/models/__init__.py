@@ -10,7 +10,7 @@ from grading.models.homework import (
     Submission,
     SubmissionFile,
 )
-from grading.models.runs import Run, RunResult
+from grading.models.runs import Run, RunnerHost, RunResult
 
 __all__ = [
     "Accommodation",
@@ -22,6 +22,7 @@ __all__ = [
     "Homework",
     "Run",
     "RunResult",
+    "RunnerHost",
     "SectionDue",
     "Submission",
     "SubmissionFile",

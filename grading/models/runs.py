@@ -9,7 +9,10 @@ from grading.models.homework import Bundle, Submission
 
 
 class Run(models.Model):
-    """One judging of one hand-in."""
+    """One judging of one hand-in.
+
+    done: it was judged to its end (its result may still blame the student's code or the assignment). failed: we could not judge it.
+    """
 
     class State(models.TextChoices):
         QUEUED = "queued"
@@ -48,7 +51,7 @@ class Run(models.Model):
         ordering = ["-pk"]
         indexes = [
             models.Index(
-                fields=["queue", "-priority", "not_before", "id"],
+                fields=["queue", "-priority", "created_at", "id"],
                 condition=models.Q(state__in=["queued", "waiting_runtime"]),
                 name="run_waiting",
             ),
@@ -87,3 +90,17 @@ class RunResult(models.Model):
 
     def __str__(self) -> str:
         return f"Result of run {self.run_id}: {self.points} of {self.max_points}"
+
+
+class RunnerHost(models.Model):
+    """The sandbox owner of one machine, as it last reported. Pages read from here whether anybody serves a queue."""
+
+    name = models.CharField(max_length=120, unique=True)
+    queues: "models.JSONField[list[str], list[str]]" = models.JSONField(default=list)
+    tier = models.CharField(max_length=40, blank=True, help_text="The kind of sandbox; empty when none holds.")
+    refusal = models.TextField(blank=True, help_text="Why it runs nothing, and what would help.")
+    started_at = models.DateTimeField()
+    seen_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return self.name

@@ -1,0 +1,33 @@
+"""The database's clock: the one time that leases and queues are reckoned with, whatever the clocks of the machines say."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+
+from django.db import connection
+
+_offset = timedelta(0)
+
+
+def database_now() -> datetime:
+    """The database's present moment (aware, UTC), plus the offset that a test has set. Moves on inside a transaction."""
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute("SELECT clock_timestamp()")
+            (moment,) = cursor.fetchone()
+        else:
+            cursor.execute("SELECT strftime('%Y-%m-%d %H:%M:%f', 'now')")
+            (text,) = cursor.fetchone()
+            moment = datetime.fromisoformat(text).replace(tzinfo=UTC)
+    return moment.astimezone(UTC) + _offset
+
+
+@contextmanager
+def shifted(by: timedelta) -> Iterator[None]:
+    """Let `database_now` run `by` ahead (behind, when negative) in this process."""
+    global _offset
+    before, _offset = _offset, _offset + by
+    try:
+        yield
+    finally:
+        _offset = before
