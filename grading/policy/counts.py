@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from grading.policy.late import in_utc
+from grading.policy.walltime import in_utc
 from grading.policy.words import count, number
 
 

@@ -5,7 +5,8 @@ from datetime import datetime, timedelta
 from decimal import ROUND_CEILING, Decimal
 from zoneinfo import ZoneInfo
 
-from grading.policy.late import DAY, Due, in_utc
+from grading.policy.late import DAY
+from grading.policy.walltime import Due, in_utc
 from grading.policy.words import count, number
 
 _MICROSECOND = timedelta(microseconds=1)
@@ -13,25 +14,25 @@ _MICROSECOND = timedelta(microseconds=1)
 
 @dataclass(frozen=True)
 class Accommodation:
-    """Standing extra time: whole `days`, or a `factor` (1 or more) on the span from release to due; one of the two.
+    """Standing extra time: `days`, or a `factor` on the span from release to due; with both, the one that gives more.
 
     It is private, and adds to an extension only when `stacks` says so.
     """
 
-    days: int | None = None
-    factor: Decimal | None = None
+    days: int = 0
+    factor: Decimal = Decimal(1)
     stacks: bool = False
 
     def __post_init__(self) -> None:
-        if (self.days is None) == (self.factor is None):
-            raise ValueError(f"accommodation of {self.days} days and factor {self.factor}: accepted is one of the two")
-        if self.days is not None and not 0 <= self.days <= 365:
+        if not 0 <= self.days <= 365:
             raise ValueError(f"accommodation of {self.days} days: accepted are 0 to 365")
-        if self.factor is not None and not (self.factor.is_finite() and 1 <= self.factor <= 10):
+        if not (self.factor.is_finite() and 1 <= self.factor <= 10):
             raise ValueError(f"accommodation factor {self.factor}: accepted is a number from 1 to 10, such as 1.5")
 
     def __str__(self) -> str:
-        return count(self.days, "day") if self.days is not None else f"{number(self.factor or Decimal(1))} times the time"
+        parts = [count(self.days, "day")] if self.days else []
+        parts += [f"{number(self.factor)} times the time"] if self.factor != 1 else []
+        return " or ".join(parts) or "no extra time"
 
 
 @dataclass(frozen=True)
@@ -50,13 +51,12 @@ def effective_due(
     start = section or base
     due = start
     why = [f"The section's due time is {section}." if section else f"The homework's due time is {base}."]
-    extra = timedelta(0)
-    if accommodation and accommodation.factor is not None and release is None:
-        why.append(f"The accommodation of {accommodation} is not applied: the homework has no release time to count from.")
-    elif accommodation:
-        extra = _extra(accommodation, start, release)
+    extra = _extra(accommodation, start, release) if accommodation else timedelta(0)
+    if extra:
         due = _plus(start, extra)
         why.append(f"The accommodation of {accommodation} makes it {due}.")
+    if accommodation and accommodation.factor != 1 and release is None:
+        why.append(f"The factor {number(accommodation.factor)} is not applied: the homework has no release time to count from.")
     if extension:
         granted = extension
         why.append(f"An extension until {extension} was granted.")
@@ -74,11 +74,13 @@ def effective_due(
 
 def _extra(accommodation: Accommodation, due: Due, release: datetime | None) -> timedelta:
     """Extra time by the wall clock, so that a due time keeps its hour across a clock change."""
-    if accommodation.factor is None or release is None:
-        return (accommodation.days or 0) * DAY
+    by_days = accommodation.days * DAY
+    if release is None:
+        return by_days
     opened = in_utc(release).astimezone(ZoneInfo(due.zone)).replace(tzinfo=None)
     span = max(timedelta(0), due.wall - opened) // _MICROSECOND
-    return int((span * (accommodation.factor - 1)).to_integral_value(ROUND_CEILING)) * _MICROSECOND
+    by_factor = int((span * (accommodation.factor - 1)).to_integral_value(ROUND_CEILING)) * _MICROSECOND
+    return max(by_days, by_factor)
 
 
 def _plus(due: Due, extra: timedelta) -> Due:

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Literal
 
-from grading.policy.late import in_utc
+from grading.policy.walltime import in_utc
 from grading.policy.words import clock, count, number
 
 Release = Literal["at_once", "after_due", "after_published"]

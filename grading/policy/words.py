@@ -23,6 +23,6 @@ def number(value: Decimal) -> str:
     return "0" if text == "-0" else text.replace("-", "−")
 
 
-def count(amount: int, thing: str) -> str:
+def count(amount: int | Decimal, thing: str) -> str:
     """ "1 day", "2 days"."""
-    return f"{amount} {thing}" if amount == 1 else f"{amount} {thing}s"
+    return f"{number(Decimal(amount))} {thing}" if amount == 1 else f"{number(Decimal(amount))} {thing}s"
