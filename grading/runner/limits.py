@@ -5,7 +5,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Limits:
-    """The caps of one run. Seconds, megabytes (2**20 bytes) and counts; `call_s` is the time for one call into the student's code."""
+    """The caps of one run. Seconds, megabytes (2**20 bytes) and counts; `call_s` is the time for one call into the student's code.
+
+    `wall_s` counts the time that the checker waits for the student's code, over all its processes; `cpu_s`, `memory_mb`, `tmp_mb`
+    (for /tmp and again for /dev/shm), `files` and `processes` hold for each student process.
+    """
 
     wall_s: float = 60
     cpu_s: float = 60

@@ -1,0 +1,97 @@
+"""What one run of a hand-in ended in. Frozen, and the same as JSON: it crosses from the runner host to whoever asked."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from decimal import Decimal
+from typing import Any, Literal, cast
+
+Kind = Literal["ok", "student", "assignment", "system"]
+Stage = Literal["starting", "visible", "hidden", "finishing"]
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """One check. `judged`: the student's answer was compared; `passed` implies it. `message` is for the student and, for a check that is
+    not visible, tells nothing of the check's inputs; `staff_message` may."""
+
+    id: str
+    title: str
+    points: Decimal
+    max_points: Decimal
+    passed: bool
+    judged: bool
+    visibility: str
+    message: str = ""
+    staff_message: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self) | {"points": str(self.points), "max_points": str(self.max_points)}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "CheckResult":
+        return cls(**{**data, "points": Decimal(data["points"]), "max_points": Decimal(data["max_points"])})
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """`kind` says whose turn it is.
+
+    ok: every check was judged, whatever the points. student: the student's code kept a check from being judged. assignment: the
+    instructor's checks failed. system: ours; never graded, never costs an attempt.
+    `output` is what the visible checks' student process printed, capped, decoded with replacement: escape it on display.
+    """
+
+    kind: Kind
+    points: Decimal
+    max_points: Decimal
+    seconds: float
+    checks: tuple[CheckResult, ...] = ()
+    output: str = ""
+    message: str = ""
+    staff_message: str = ""
+    provenance: Mapping[str, object] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "kind": self.kind,
+            "points": str(self.points),
+            "max_points": str(self.max_points),
+            "seconds": self.seconds,
+            "checks": [check.to_json() for check in self.checks],
+            "output": self.output,
+            "message": self.message,
+            "staff_message": self.staff_message,
+            "provenance": dict(self.provenance),
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "Outcome":
+        return cls(
+            kind=cast("Kind", data["kind"]),
+            points=Decimal(data["points"]),
+            max_points=Decimal(data["max_points"]),
+            seconds=float(data["seconds"]),
+            checks=tuple(CheckResult.from_json(check) for check in data["checks"]),
+            output=data["output"],
+            message=data["message"],
+            staff_message=data["staff_message"],
+            provenance=data["provenance"],
+        )
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run is: `done` of `total` checks are through, `check` is the title of the one at work (empty for a hidden one)."""
+
+    stage: Stage
+    done: int
+    total: int
+    check: str = ""
+    output: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "Progress":
+        return cls(**data)
