@@ -38,8 +38,8 @@ def main() -> int:
     options = parser.parse_args()
     try:
         check_machine()
-        make_environment()
         browser = start_browser_packages()
+        make_environment()
         install_packages("requirements.txt")
         if options.dev:
             install_packages("requirements-dev.txt")
