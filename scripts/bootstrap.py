@@ -28,7 +28,7 @@ LEAST_PYTHON = (3, 11)
 LEAST_BYTES = 2**30
 
 
-class Stop(Exception):
+class StopError(Exception):
     """One sentence: what is wrong and what to do."""
 
 
@@ -44,7 +44,7 @@ def main() -> int:
         if options.dev:
             install_packages("requirements-dev.txt")
         finish_browser_packages(browser)
-    except Stop as stop:
+    except StopError as stop:
         print(f"{stop}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -54,10 +54,12 @@ def main() -> int:
 
 def check_machine() -> None:
     if sys.version_info < LEAST_PYTHON:
-        raise Stop(f"This is Python {sys.version.split()[0]}; Python 3.11 or newer is needed. Run this file with a newer one.")
+        raise StopError(f"This is Python {sys.version.split()[0]}; Python 3.11 or newer is needed. Run this file with a newer one.")
     free = shutil.disk_usage(ROOT).free
     if free < LEAST_BYTES and not is_done(VENV, digest_of("requirements.txt")):
-        raise Stop(f"Only {free / 2**20:.0f} MB are free in {ROOT}; about 1 GB is needed for the packages. Make room and run this again.")
+        raise StopError(
+            f"Only {free / 2**20:.0f} MB are free in {ROOT}; about 1 GB is needed for the packages. Make room and run this again."
+        )
 
 
 def make_environment() -> None:
@@ -77,7 +79,7 @@ def make_environment() -> None:
     if not filled:
         shutil.rmtree(VENV, ignore_errors=True)
         why = (bare.stderr or made.stderr or made.stdout).strip().splitlines()
-        raise Stop(
+        raise StopError(
             f"{sys.executable} cannot create a virtual environment ({why[-1] if why else 'no reason given'}). "
             "On Debian and Ubuntu install python3-venv, then run this again."
         )
@@ -89,12 +91,14 @@ def install_packages(name: str) -> None:
         return
     say(f"Installing the Python packages of {name}")
     if pip("install", "--requirement", str(ROOT / name)):
-        raise Stop(f"The packages of {name} could not be installed; the lines above say why. Is the package index reachable?")
+        raise StopError(f"The packages of {name} could not be installed; the lines above say why. Is the package index reachable?")
     mark_done(VENV, digest)
 
 
 def pip(*arguments: str, interpreter: list[str] | None = None) -> int:
-    return subprocess.run([*(interpreter or [str(PYTHON), "-m", "pip"]), arguments[0], *PIP_OPTIONS, *arguments[1:]], check=False).returncode
+    return subprocess.run(
+        [*(interpreter or [str(PYTHON), "-m", "pip"]), arguments[0], *PIP_OPTIONS, *arguments[1:]], check=False
+    ).returncode
 
 
 def start_browser_packages() -> subprocess.Popen[str] | None:
@@ -115,11 +119,13 @@ def finish_browser_packages(browser: subprocess.Popen[str] | None) -> None:
             say("Installing npm into .venv, because none is on PATH")
             pip("install", NODE_WHEEL)
         if not works(str(npm)):
-            raise Stop(f"npm was found neither on PATH nor as the Python package {NODE_WHEEL}. Install Node.js 18 or newer and run this again.")
+            raise StopError(
+                f"npm was found neither on PATH nor as the Python package {NODE_WHEEL}. Install Node.js 18 or newer and run this again."
+            )
         browser = run_npm(str(npm))
     output, _ = browser.communicate()
     if browser.returncode:
-        raise Stop(f"{output.strip()}\nThe browser packages of package-lock.json could not be installed; the lines above say why.")
+        raise StopError(f"{output.strip()}\nThe browser packages of package-lock.json could not be installed; the lines above say why.")
     mark_done(NODE_MODULES, digest)
 
 

@@ -30,7 +30,13 @@ def main() -> int:
 def holds(name: str, command: list[str]) -> bool:
     began = time.monotonic()
     ended = subprocess.run(
-        [str(BIN / command[0]), *command[1:]], cwd=ROOT, env=os.environ, check=False, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        [str(BIN / command[0]), *command[1:]],
+        cwd=ROOT,
+        env=os.environ,
+        check=False,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
     )
     print(f"{'ok  ' if ended.returncode == 0 else 'FAIL'} {name} ({time.monotonic() - began:.1f} s)", flush=True)
     if ended.returncode:

@@ -1,19 +1,20 @@
 """Run the suite on SQLite, then what touches the database again on PostgreSQL. Arguments are passed on to pytest."""
 
+import os
 import re
 import subprocess
 import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-RUNS = {"SQLite": ["--database", "sqlite"], "PostgreSQL": ["--database", "postgres"]}
+RUNS = {"SQLite": "sqlite", "PostgreSQL": "postgres"}
 NO_TESTS = 5
 CLOSING = re.compile(r"=* ?((?:\d+ \w+,? ?)+in [\d.]+s.*?) ?=*$|=* ?(no tests ran in [\d.]+s) ?=*$")
 
 
 def main() -> int:
     given = sys.argv[1:]
-    ended = {name: run(name, [*options, *given]) for name, options in RUNS.items()}
+    ended = {name: run(name, database, given) for name, database in RUNS.items()}
     print("\nSummary")
     for name, (status, closing) in ended.items():
         print(f"  {name:<11} {closing or f'ended with status {status}'}")
@@ -22,12 +23,13 @@ def main() -> int:
     return 0 if all(status in accepted for status, _ in ended.values()) and any(status == 0 for status, _ in ended.values()) else 1
 
 
-def run(name: str, options: list[str]) -> tuple[int, str]:
+def run(name: str, database: str, options: list[str]) -> tuple[int, str]:
     """pytest's exit status and closing line; its output is passed through."""
     print(f"\nTests on {name}", flush=True)
     closing = ""
     command = [str(ROOT / ".venv" / "bin" / "python"), "-m", "pytest", "-n", "2", "--dist", "worksteal", "-q", *options]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, errors="replace") as process:
+    environ = {**os.environ, "TEST_DATABASE": database}
+    with subprocess.Popen(command, cwd=ROOT, env=environ, stdout=subprocess.PIPE, text=True, errors="replace") as process:
         assert process.stdout is not None
         for line in process.stdout:
             print(line, end="", flush=True)

