@@ -51,6 +51,7 @@ class Homework(models.Model):
     statement = models.TextField(help_text="Markdown with $math$.")
     late: "models.JSONField[JsonObject, JsonObject]" = models.JSONField(default=dict, blank=True, help_text="Overrides the course's.")
     bundle = models.ForeignKey(Bundle, models.PROTECT, null=True, related_name="homeworks")
+    starter_sha256 = models.CharField(max_length=64, blank=True, help_text="The starter files as one zip in the blob store.")
 
     if TYPE_CHECKING:
         components: "models.Manager[Component]"

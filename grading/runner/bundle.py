@@ -47,6 +47,17 @@ def pack(folder: Path) -> Bundle:
     return Bundle(data, hashlib.sha256(data).hexdigest())
 
 
+def starter_archive(bundle: bytes) -> bytes | None:
+    """The files of starter/ in a bundle as a zip of their own, for students; None when there are none."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(bundle)) as source, zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as target:
+        for entry in source.infolist():
+            if entry.filename.startswith("starter/"):
+                target.writestr(zipfile.ZipInfo(entry.filename.removeprefix("starter/"), _EPOCH), source.read(entry))
+        empty = not target.namelist()
+    return None if empty else buffer.getvalue()
+
+
 def _members(folder: Path) -> Iterator[Path]:
     yield folder / "homework.toml"
     yield folder / "statement.md"
