@@ -1,7 +1,7 @@
 """The course, its people, and the mail that goes to them."""
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from django.contrib.auth.models import AbstractUser
@@ -50,10 +50,6 @@ class Course(models.Model):
     starts_on = models.DateField(help_text="Monday of week 1.")
     weeks = models.PositiveSmallIntegerField(default=15)
     description = models.TextField(blank=True)
-
-    if TYPE_CHECKING:
-        enrollments: "models.Manager[Enrollment]"
-        sections: "models.Manager[Section]"
 
     def __str__(self) -> str:
         return f"{self.code} {self.term}"

@@ -1,16 +1,12 @@
 """Homework, its two components, due dates, and what students handed in."""
 
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 from django.conf import settings
 from django.core.validators import RegexValidator
 from django.db import models
 
 from courseapp.models import Course, Enrollment, JsonObject, Section
-
-if TYPE_CHECKING:
-    from grading.models.runs import Run
 
 wall_time = RegexValidator(r"^\d{4}-\d\d-\d\d \d\d:\d\d$", "Accepted is a wall time of the course's zone such as 2023-10-22 23:59.")
 
@@ -53,9 +49,6 @@ class Homework(models.Model):
     bundle = models.ForeignKey(Bundle, models.PROTECT, null=True, related_name="homeworks")
     starter_sha256 = models.CharField(max_length=64, blank=True, help_text="The starter files as one zip in the blob store.")
 
-    if TYPE_CHECKING:
-        components: "models.Manager[Component]"
-
     class Meta:
         ordering = ["course", "number"]
         constraints = [models.UniqueConstraint(fields=["course", "slug"], name="homework_slug_unique")]
@@ -92,11 +85,6 @@ class Component(models.Model):
     score_release = models.CharField(max_length=16, choices=ScoreRelease.choices, default=ScoreRelease.AT_ONCE)
     published_at = models.DateTimeField(null=True, blank=True)
     published_by = models.ForeignKey(Enrollment, models.PROTECT, null=True, blank=True, related_name="+")
-
-    if TYPE_CHECKING:
-        check_rows: "models.Manager[Check]"
-        submissions: "models.Manager[Submission]"
-        section_dues: "models.Manager[SectionDue]"
 
     class Meta:
         ordering = ["homework", "-kind"]
@@ -193,10 +181,6 @@ class Submission(models.Model):
     receipt_code = models.CharField(max_length=16, unique=True)
     receipt_text = models.TextField(help_text="The signed document, byte for byte.")
     receipt_signature = models.CharField(max_length=64)
-
-    if TYPE_CHECKING:
-        files: "models.Manager[SubmissionFile]"
-        runs: "models.Manager[Run]"
 
     class Meta:
         ordering = ["-received_at", "-pk"]

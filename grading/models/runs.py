@@ -1,7 +1,5 @@
 """The queue of record. A broker may lose or double a message; a row here is claimed once and ends once."""
 
-from typing import TYPE_CHECKING
-
 from django.db import models
 
 from courseapp.models import Enrollment, JsonObject
@@ -43,9 +41,6 @@ class Run(models.Model):
     worker = models.CharField(max_length=120, blank=True)
     progress: "models.JSONField[JsonObject, JsonObject]" = models.JSONField(default=dict, blank=True)
     note = models.TextField(blank=True, help_text="Why it waits or failed, for staff.")
-
-    if TYPE_CHECKING:
-        result: "RunResult"
 
     class Meta:
         ordering = ["-pk"]
