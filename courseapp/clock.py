@@ -14,11 +14,10 @@ def database_now() -> datetime:
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
             cursor.execute("SELECT clock_timestamp()")
-            (moment,) = cursor.fetchone()
+            moment: datetime = cursor.fetchone()[0]
         else:
             cursor.execute("SELECT strftime('%Y-%m-%d %H:%M:%f', 'now')")
-            (text,) = cursor.fetchone()
-            moment = datetime.fromisoformat(text).replace(tzinfo=UTC)
+            moment = datetime.fromisoformat(cursor.fetchone()[0]).replace(tzinfo=UTC)
     return moment.astimezone(UTC) + _offset
 
 
