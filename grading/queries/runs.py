@@ -1,0 +1,104 @@
+"""What pages show of runs. Everything is read from the database: a page never asks the broker or a runner host."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal
+from zoneinfo import ZoneInfo
+
+from django.conf import settings
+from django.db.models import Count, Q
+
+from courseapp.clock import database_now
+from grading.models import Run, RunnerHost, RunResult, Submission
+
+HOST_SILENT_AFTER = timedelta(seconds=30)
+
+WaitKind = Literal["queue", "slow", "runtime", "retry", "unserved", "refused"]
+
+
+@dataclass(frozen=True)
+class Judging:
+    """The newest run of a hand-in, and the newest result that may count: an older one does until a rerun has ended."""
+
+    run: Run
+    result: RunResult | None
+
+
+@dataclass(frozen=True)
+class Wait:
+    """Why a run has not started. `position` is 1 for the next one; `message` is for the student, in `ahead` runs' words."""
+
+    kind: WaitKind
+    position: int
+    ahead: int
+    since: datetime
+    message: str
+
+
+def latest(submission: Submission) -> Run | None:
+    """The newest run of a hand-in, with its result and bundle. One statement."""
+    return submission.runs.select_related("result", "bundle", "requested_by").order_by("-pk").first()
+
+
+def result_of(run: Run) -> RunResult | None:
+    """The result of a run that was read with it (`select_related`)."""
+    return getattr(run, "result", None)
+
+
+def judging(submissions: Iterable[Submission]) -> dict[int, Judging]:
+    """By submission id, for those that have a run; without outputs and single checks. One statement."""
+    found: dict[int, Judging] = {}
+    runs = Run.objects.filter(submission__in=[submission.pk for submission in submissions]).select_related("result")
+    for run in runs.defer("result__output", "result__check_results", "result__provenance", "progress").order_by("pk"):
+        result = result_of(run)
+        if result is None or result.kind not in {RunResult.Kind.OK, RunResult.Kind.STUDENT}:
+            before = found.get(run.submission_id)
+            result = before.result if before else None
+        found[run.submission_id] = Judging(run, result)
+    return found
+
+
+def wait(run: Run, zone: ZoneInfo) -> Wait | None:
+    """Where a run stands that has not started, and what keeps it; None when it runs or has ended. At most three statements."""
+    if run.state not in {Run.State.QUEUED, Run.State.WAITING_RUNTIME}:
+        return None
+    now = database_now()
+    earlier = Q(priority__gt=run.priority) | Q(priority=run.priority, created_at__lt=run.created_at)
+    earlier |= Q(priority=run.priority, created_at=run.created_at, pk__lt=run.pk)
+    counted = Run.objects.filter(queue=run.queue).aggregate(
+        ahead=Count("pk", filter=Q(state=Run.State.QUEUED, not_before__lte=now) & earlier),
+        running=Count("pk", filter=Q(state=Run.State.RUNNING)),
+    )
+    ahead: int = counted["ahead"]
+    kind, message = _explain(run, zone, now, ahead, counted["running"])
+    return Wait(kind, ahead + 1, ahead, run.created_at, message)
+
+
+def _explain(run: Run, zone: ZoneInfo, now: datetime, ahead: int, running: int) -> tuple[WaitKind, str]:
+    if run.state == Run.State.WAITING_RUNTIME:
+        name = {"torch": "PyTorch"}.get(run.submission.component.runtime, run.submission.component.runtime)
+        return "runtime", f"Preparing the {name} runtime. Your hand-in is safe and runs by itself when it is ready."
+    serving = [host for host in RunnerHost.objects.order_by("-seen_at") if run.queue in host.queues]
+    alive = [host for host in serving if host.seen_at > now - HOST_SILENT_AFTER]
+    safe = "Your hand-in is safe and runs by itself as soon as one is back."
+    if not alive:
+        if serving:
+            return "unserved", f"No runner answers since {serving[0].seen_at.astimezone(zone):%a %H:%M}. {safe}"
+        return "unserved", f"No runner is there yet. {safe}"
+    if all(host.refusal for host in alive):
+        return (
+            "refused",
+            "The runner cannot run anything at the moment; the staff see why. Your hand-in is safe and runs by itself afterwards.",
+        )
+    if run.attempts:
+        return "retry", "A first try failed on our side, not because of your code. It is tried again by itself."
+    if not ahead and not running and now - run.not_before > timedelta(seconds=settings.RUN_POLL_SECONDS + 1):
+        again = max(10, 2 * settings.RUN_POLL_SECONDS)
+        return (
+            "slow",
+            f"The queue is slow to answer. Your hand-in is safe; it is looked for every few seconds and should start within {again} s.",
+        )
+    if ahead:
+        return "queue", f"{ahead} {'run is' if ahead == 1 else 'runs are'} ahead of yours."
+    return "queue", "Yours is the next run."

@@ -1,0 +1,73 @@
+"""Have a hand-in judged, again, or not after all."""
+
+import secrets
+from functools import partial
+
+from django.db import transaction
+
+from courseapp.clock import database_now
+from courseapp.models import Enrollment
+from grading import tasks
+from grading.models import Run, Submission
+
+SEED_BITS = 48
+
+
+class NothingToRunError(ValueError):
+    """The component has no checks, or its homework's files were not loaded; the text says which."""
+
+
+@transaction.atomic
+def enqueue(*, submission: Submission, requested_by: Enrollment | None = None, priority: int = 0, seed: int | None = None) -> Run:
+    """Queue a run of the hand-in with the homework's checks of today. The workers hear of it when the caller's transaction commits."""
+    component = submission.component
+    bundle = component.homework.bundle
+    if bundle is None:
+        raise NothingToRunError(f"{component.homework} has no files to run with; load its course's folder first.")
+    if not component.check_rows.exists():
+        raise NothingToRunError(f"{component} has no checks; it is graded by hand.")
+    now = database_now()
+    run = Run.objects.create(
+        submission=submission,
+        bundle=bundle,
+        queue=component.queue,
+        seed=secrets.randbits(SEED_BITS) if seed is None else seed,
+        priority=priority,
+        requested_by=requested_by,
+        created_at=now,
+        not_before=now,
+    )
+    transaction.on_commit(partial(tasks.ring_soon, run.queue), robust=True)
+    return run
+
+
+@transaction.atomic
+def rerun(*, submission: Submission, by: Enrollment) -> Run:
+    """Judge the hand-in again, on the inputs of its first run and with the checks of today. A run that still waits serves."""
+    Submission.objects.select_for_update().get(pk=submission.pk)
+    runs = list(submission.runs.all())
+    for run in runs:
+        if run.state in {Run.State.QUEUED, Run.State.WAITING_RUNTIME}:
+            return run
+        if run.state == Run.State.RUNNING:
+            _leave(run, Run.State.SUPERSEDED, f"{by.display_name} had it run again.")
+    return enqueue(submission=submission, requested_by=by, seed=runs[-1].seed if runs else None)
+
+
+@transaction.atomic
+def cancel(*, run: Run, by: Enrollment) -> bool:
+    """Stop a run that waits or works; its job is killed at the next heartbeat. False: it had already ended."""
+    return _leave(run, Run.State.CANCELLED, f"Cancelled by {by.display_name}.")
+
+
+def _leave(run: Run, state: Run.State, note: str) -> bool:
+    row = Run.objects.select_for_update().get(pk=run.pk)
+    if not row.is_open:
+        return False
+    row.state = state
+    row.token += 1  # whoever works on it holds the old one
+    row.note = note
+    row.finished_at = database_now()
+    row.lease_until = None
+    row.save(update_fields=["state", "token", "note", "finished_at", "lease_until"])
+    return True

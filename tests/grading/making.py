@@ -1,0 +1,117 @@
+"""A course with one homework of a few checks, and hand-ins for it, written out."""
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from courseapp import blobs
+from courseapp.clock import database_now
+from courseapp.models import Course, Enrollment, Role, User
+from grading.models import Bundle, Check, Component, Homework, Run, Submission, SubmissionFile
+from grading.runner.bundle import pack
+
+ANSWER = "def answer(x):\n    return x + 1\n"
+
+HOMEWORK_TOML = """
+number = 1
+title = "Plus one"
+weight = 1
+release = "2023-09-01 00:00"
+due = "2023-10-01 23:59"
+
+[practice]
+points = 10
+required = ["answer.py"]
+
+[[check]]
+id = "plus-one"
+title = "answer(x) is x + 1"
+points = 4
+visibility = "visible"
+
+[[check]]
+id = "plus-one-hidden"
+title = "answer(x) is x + 1, more often"
+points = 6
+visibility = "hidden"
+"""
+
+CHECKS = """
+from grading.runner.checks import check
+
+
+def ask(student, trial):
+    for x in (1, 2, 40):
+        trial.equal("answer", student.call("answer.answer", x), x + 1)
+
+
+check("plus-one")(ask)
+check("plus-one-hidden")(ask)
+"""
+
+
+def homework(folder: Path, *, course: Course | None = None, checks: str = CHECKS, **component: Any) -> Component:
+    """The practice component of a homework whose `answer.py` must add one: 4 visible and 6 hidden points."""
+    (folder / "starter").mkdir(parents=True, exist_ok=True)
+    (folder / "homework.toml").write_text(HOMEWORK_TOML)
+    (folder / "statement.md").write_text("# Plus one\n")
+    (folder / "checks.py").write_text(checks)
+    packed = pack(folder)
+    blobs.put_bytes(packed.data)
+    bundle, _ = Bundle.objects.get_or_create(digest=packed.digest, defaults={"size": len(packed.data)})
+    course = course or Course.objects.create(
+        slug="plus", code="PL 1", title="Plus", term="Fall", starts_on=datetime(2023, 9, 4, tzinfo=UTC).date()
+    )
+    made = Homework.objects.create(
+        course=course,
+        slug=f"plus-one-{course.homeworks.count()}",
+        number=course.homeworks.count() + 1,
+        title="Plus one",
+        release_wall="2023-09-01 00:00",
+        statement="",
+        bundle=bundle,
+    )
+    values = {"kind": "practice", "points": Decimal(10), "due_wall": "2023-10-01 23:59", "files_required": ["answer.py"], **component}
+    practice = Component.objects.create(homework=made, **values)
+    Check.objects.create(component=practice, check_id="plus-one", title="answer(x) is x + 1", points=4, visibility="visible", position=0)
+    Check.objects.create(component=practice, check_id="plus-one-hidden", title="more often", points=6, visibility="hidden", position=1)
+    return practice
+
+
+def person(course: Course, name: str, role: Role = Role.STUDENT) -> Enrollment:
+    user, _ = User.objects.get_or_create(username=name, defaults={"email": f"{name}@example.edu"})
+    enrollment, _ = Enrollment.objects.get_or_create(
+        course=course, user=user, defaults={"email": user.email, "first_name": name.title(), "role": role}
+    )
+    return enrollment
+
+
+def submission(component: Component, name: str = "ada", answer: str = ANSWER) -> Submission:
+    enrollment = person(component.homework.course, name)
+    number = Submission.objects.filter(component=component, enrollment=enrollment).count() + 1
+    assert enrollment.user is not None
+    made = Submission.objects.create(
+        component=component,
+        enrollment=enrollment,
+        number=number,
+        received_at=database_now(),
+        completed_at=database_now(),
+        own_work=True,
+        handed_in_by=enrollment.user,
+        receipt_code=f"{component.pk}-{enrollment.pk}-{number}",
+        receipt_text="",
+        receipt_signature="",
+    )
+    blob = blobs.put_bytes(answer.encode())
+    SubmissionFile.objects.create(submission=made, path="answer.py", size=blob.size, sha256=blob.digest)
+    return made
+
+
+def run(of: Submission, **values: Any) -> Run:
+    """A queued run, put there without ringing anybody."""
+    now = database_now()
+    assert of.component.homework.bundle is not None
+    return Run.objects.create(
+        submission=of, bundle=of.component.homework.bundle, **{"seed": 1, "created_at": now, "not_before": now, **values}
+    )
