@@ -24,6 +24,7 @@ class User(AbstractUser):
 
     email = models.EmailField("e-mail address")
     institutional_id = models.CharField(max_length=40, blank=True)
+    vouched = models.BooleanField(default=False, help_text="Made by staff: username and institutional id are known to be this person's.")
 
     class Meta(AbstractUser.Meta):
         constraints = [models.UniqueConstraint(Lower("email"), name="user_email_unique", violation_error_message="This address is taken.")]

@@ -71,6 +71,7 @@ class Component(models.Model):
 
     homework = models.ForeignKey(Homework, models.CASCADE, related_name="components")
     kind = models.CharField(max_length=8, choices=Kind.choices)
+    title = models.CharField(max_length=60, blank=True)
     points = models.DecimalField(max_digits=7, decimal_places=2)
     due_wall = wall_field()
     files_required: "models.JSONField[list[str], list[str]]" = models.JSONField(default=list)
