@@ -65,12 +65,12 @@ class Due:
         if self.wall.tzinfo is not None or self.wall.second or self.wall.microsecond:
             raise ValueError(f"due time {self.wall.isoformat()}: accepted is a local time with whole minutes, such as 2023-10-22 23:59")
         if not 2000 <= self.wall.year < 2200:
-            raise ValueError(f"due time {self.wall:%Y-%m-%d %H:%M}: accepted are years from 2000 to 2199")
+            raise ValueError(f"due time {self.wall.isoformat(' ', 'minutes')}: accepted are years from 2000 to 2199")
         object.__setattr__(self, "wall", self.wall.replace(fold=0))
         if not _exists(self.wall, zone):
             after = clock(_end_of_gap(self.wall, zone), self.zone)
             raise ValueError(
-                f"due time {self.wall:%Y-%m-%d %H:%M} does not exist in {self.zone}: the clock is put forward then, to {after}. "
+                f"due time {self.wall.isoformat(' ', 'minutes')} does not exist in {self.zone}: the clock is put forward then, to {after}. "
                 "Choose a time before or after the change."
             )
 
