@@ -1,5 +1,9 @@
-"""Files by their SHA-256: written once, whole, and never changed. Who may read one is decided before it is asked for here."""
+"""Files by their SHA-256: kept whole or not at all, written once, never changed.
 
+Who may read one is decided before it is asked for here. A file is on stable storage, with its name, when `put` returns.
+"""
+
+import errno
 import hashlib
 import os
 import tempfile
@@ -11,21 +15,66 @@ from typing import IO
 from django.core.files.base import File
 from django.core.files.storage import FileSystemStorage, default_storage
 
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+class BlobError(OSError):
+    """A file could not be kept. The text is a sentence for whoever sent it; nothing of the file was left behind."""
+
 
 @dataclass(frozen=True)
 class Blob:
-    digest: str  # SHA-256, hex
-    size: int
-
-
-def _name(digest: str) -> str:
-    return f"{digest[:2]}/{digest}"
+    sha256: str  # hex
+    size: int  # bytes
 
 
 def put(chunks: Iterable[bytes]) -> Blob:
-    """Keep the content on stable storage; the same content twice is one file."""
-    local = Path(default_storage.path("")) if isinstance(default_storage, FileSystemStorage) else None
-    descriptor, temporary = tempfile.mkstemp(prefix="part-", dir=local)
+    """Keep the content; the same content twice is one file. BlobError when it cannot be kept."""
+    try:
+        return _put(chunks, _root())
+    except BlobError:
+        raise
+    except OSError as error:
+        if error.errno in _FULL:
+            raise BlobError("The server's disk is full, so nothing was kept. Nothing is lost on your side: send it again later.") from error
+        raise BlobError(
+            f"The server could not write the file ({error.strerror or error}). Nothing was kept: send it again later."
+        ) from error
+
+
+def put_bytes(content: bytes) -> Blob:
+    return put([content])
+
+
+def exists(sha256: str) -> bool:
+    return default_storage.exists(_name(sha256))
+
+
+def open(sha256: str) -> IO[bytes]:
+    """For reading; FileNotFoundError when it was never put."""
+    opened: IO[bytes] = default_storage.open(_name(sha256), "rb")
+    return opened
+
+
+def read(sha256: str) -> bytes:
+    with open(sha256) as content:
+        return content.read()
+
+
+def _name(sha256: str) -> str:
+    return f"{sha256[:2]}/{sha256}"
+
+
+def _root() -> Path | None:
+    """The store's folder; None when it is not a folder of this machine."""
+    return Path(default_storage.location) if isinstance(default_storage, FileSystemStorage) else None
+
+
+def _put(chunks: Iterable[bytes], root: Path | None) -> Blob:
+    if root is not None:
+        root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(prefix="part-", dir=root)
+    part = Path(name)
     try:
         digest, size = hashlib.sha256(), 0
         with os.fdopen(descriptor, "wb") as out:
@@ -34,25 +83,24 @@ def put(chunks: Iterable[bytes]) -> Blob:
                 digest.update(chunk)
                 size += len(chunk)
             out.flush()
+            os.fchmod(out.fileno(), 0o400)
             os.fsync(out.fileno())
         blob = Blob(digest.hexdigest(), size)
-        if not exists(blob.digest):
-            if local:
-                _rename(Path(temporary), local / _name(blob.digest))
-            else:
-                with Path(temporary).open("rb") as content:
-                    default_storage.save(_name(blob.digest), File(content))
+        if root is not None:
+            _settle(part, root / _name(blob.sha256))
+        else:
+            _send(part, _name(blob.sha256))
         return blob
     finally:
-        Path(temporary).unlink(missing_ok=True)
+        part.unlink(missing_ok=True)
 
 
-def _rename(temporary: Path, kept: Path) -> None:
-    """In one step, and on disk when this returns: the name too is lost in a power cut unless its folder is synced."""
-    new = not kept.parent.exists()
+def _settle(part: Path, kept: Path) -> None:
+    """Give a written file its name. The folders are synced even when the name is there: whoever put it may not have come that far."""
     kept.parent.mkdir(mode=0o700, exist_ok=True)
-    temporary.rename(kept)
-    for folder in (kept.parent, kept.parent.parent) if new else (kept.parent,):
+    if not kept.exists():
+        part.rename(kept)
+    for folder in (kept.parent, kept.parent.parent):
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         try:
             os.fsync(descriptor)
@@ -60,20 +108,10 @@ def _rename(temporary: Path, kept: Path) -> None:
             os.close(descriptor)
 
 
-def put_bytes(content: bytes) -> Blob:
-    return put([content])
-
-
-def exists(digest: str) -> bool:
-    return default_storage.exists(_name(digest))
-
-
-def open_blob(digest: str) -> IO[bytes]:
-    """For reading; FileNotFoundError when it was never put."""
-    opened: IO[bytes] = default_storage.open(_name(digest), "rb")
-    return opened
-
-
-def read(digest: str) -> bytes:
-    with open_blob(digest) as content:
-        return content.read()
+def _send(part: Path, name: str) -> None:
+    if default_storage.exists(name):
+        return
+    with part.open("rb") as content:
+        saved = default_storage.save(name, File(content))
+    if saved != name:  # somebody put the same content in between, and the storage chose another name for ours
+        default_storage.delete(saved)
