@@ -1,0 +1,151 @@
+"""Several processes on one queue, and a broker that is not there."""
+
+import json
+import signal
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import redis
+from django.db import transaction
+
+from courseapp import bell
+from courseapp.celery import app
+from grading.models import Run, RunResult, Submission
+from grading.services import runs as services
+from tests.conftest import Valkey
+from tests.grading import making
+from tests.grading.site import eventually, python
+
+CLAIM_ALL = """
+import json, sys
+from decimal import Decimal
+from grading import execution
+from grading.runner.outcome import Outcome
+sys.stdin.readline()
+taken = []
+while claimed := execution.claim("cpu", "racer"):
+    taken.append(claimed.run.pk)
+    execution.finish(claimed.run, claimed.token, Outcome("ok", Decimal(1), Decimal(10), 0.1))
+print(json.dumps(taken))
+"""
+
+FINISH_ONE = """
+import json, sys
+from decimal import Decimal
+from grading import execution
+from grading.models import Run
+from grading.runner.outcome import Outcome
+run = Run.objects.get()
+sys.stdin.readline()
+print(json.dumps(execution.finish(run, run.token, Outcome("ok", Decimal(1), Decimal(10), 0.1))))
+"""
+
+
+@pytest.mark.django_db(transaction=True)
+def test_four_processes_never_claim_a_run_twice(tmp_path: Path) -> None:
+    component = making.homework(tmp_path / "plus-one")
+    submission = making.submission(component)
+    runs = [making.run(submission) for _ in range(60)]
+    racers = [python(CLAIM_ALL) for _ in range(4)]
+    for racer in racers:
+        assert racer.stdin is not None
+        racer.stdin.write("go\n")
+        racer.stdin.flush()
+    taken = [json.loads(racer.communicate(timeout=60)[0]) for racer in racers]
+    assert sorted(pk for part in taken for pk in part) == [run.pk for run in runs]
+    assert RunResult.objects.count() == 60
+    assert set(Run.objects.values_list("state", "token")) == {("done", 1)}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_result_that_two_write_at_once_is_written_once(tmp_path: Path) -> None:
+    making.run(making.submission(making.homework(tmp_path / "plus-one")), state="running", token=3)
+    racers = [python(FINISH_ONE) for _ in range(2)]
+    for racer in racers:
+        assert racer.stdin is not None
+        racer.stdin.write("go\n")
+        racer.stdin.flush()
+    assert sorted(json.loads(racer.communicate(timeout=60)[0]) for racer in racers) == [False, True]
+    assert RunResult.objects.count() == 1
+
+
+@pytest.fixture
+def broker_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Points this process's bell at a broker."""
+
+    def point(url: str) -> None:
+        monkeypatch.setattr(app.conf, "broker_url", url)
+        monkeypatch.setattr(app.conf, "broker_write_url", url)
+        monkeypatch.setattr(bell, "_bell", bell.Bell(app))
+
+    return point
+
+
+def seconds_to_enqueue(submission: Submission) -> float:
+    began = time.monotonic()
+    with transaction.atomic():
+        services.enqueue(submission=submission)
+    return time.monotonic() - began
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_commit_rings_the_runs_queue_once(tmp_path: Path, valkey: Valkey, broker_at: Callable[[str], None]) -> None:
+    submission = making.submission(making.homework(tmp_path / "plus-one"))
+    broker_at(valkey.url)
+    with redis.Redis(port=valkey.port) as client:
+        with transaction.atomic():
+            services.enqueue(submission=submission)
+            assert bell.drain(0.5)
+            assert client.llen("cpu") == 0
+        assert bell.drain(5)
+        assert client.llen("cpu") == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_rolled_back_hand_in_rings_nothing(tmp_path: Path, valkey: Valkey, broker_at: Callable[[str], None]) -> None:
+    submission = making.submission(making.homework(tmp_path / "plus-one"))
+    broker_at(valkey.url)
+    with transaction.atomic():
+        services.enqueue(submission=submission)
+        transaction.set_rollback(True)
+    assert bell.drain(1)
+    with redis.Redis(port=valkey.port) as client:
+        assert client.llen("cpu") == 0
+
+
+@pytest.mark.django_db(transaction=True)
+def test_enqueueing_does_not_wait_for_a_dead_broker(tmp_path: Path, broker_at: Callable[[str], None]) -> None:
+    submission = making.submission(making.homework(tmp_path / "plus-one"))
+    broker_at("redis://127.0.0.1:1/0")
+    assert max(seconds_to_enqueue(submission) for _ in range(5)) < 0.3
+
+
+@pytest.mark.django_db(transaction=True)
+def test_enqueueing_does_not_wait_for_a_broker_that_swallows_everything(tmp_path: Path, broker_at: Callable[[str], None]) -> None:
+    submission = making.submission(making.homework(tmp_path / "plus-one"))
+    with socket.create_server(("127.0.0.1", 0)) as black_hole:
+        broker_at(f"redis://127.0.0.1:{black_hole.getsockname()[1]}/0")
+        assert max(seconds_to_enqueue(submission) for _ in range(5)) < 0.3
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_bell_rings_again_after_the_broker_was_stopped_and_killed(
+    tmp_path: Path, valkey: Valkey, broker_at: Callable[[str], None]
+) -> None:
+    submission = making.submission(making.homework(tmp_path / "plus-one"))
+    broker_at(valkey.url)
+    seconds_to_enqueue(submission)
+    assert bell.drain(5)
+    assert valkey.process is not None
+    valkey.process.send_signal(signal.SIGSTOP)
+    assert seconds_to_enqueue(submission) < 0.3
+    valkey.kill()
+    assert seconds_to_enqueue(submission) < 0.3
+    valkey.start()
+    with redis.Redis(port=valkey.port) as client:
+        before = client.llen("cpu")
+        seconds_to_enqueue(submission)
+        eventually(lambda: client.llen("cpu") > before, 15, "a bell in the queue")
