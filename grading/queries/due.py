@@ -1,0 +1,140 @@
+"""When a component is due for whom, and what late work costs there."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+from django.db.models import Q, Sum
+from django.utils import timezone
+
+from courseapp.models import Enrollment
+from grading.models import Accommodation, Component, CoursePolicy, Extension, Homework, SectionDue
+from grading.policy import due as rules
+from grading.policy.due import EffectiveDue
+from grading.policy.late import Due, LatePolicy, Segment, timeline
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What binds one student in one component: when it is due, what lateness costs, and of how many points."""
+
+    due: EffectiveDue
+    policy: LatePolicy
+    release: datetime
+    possible: Decimal
+    homework_possible: Decimal
+
+    @property
+    def timeline(self) -> tuple[Segment, ...]:
+        return timeline(
+            self.policy, release=self.release, due=self.due.due, possible=self.possible, homework_possible=self.homework_possible
+        )
+
+
+def released_at(homework: Homework) -> datetime:
+    """When students see the homework (aware, UTC)."""
+    return Due.parse(homework.release_wall, homework.course.timezone).instant
+
+
+def released_now(homework: Homework) -> bool:
+    return released_at(homework) <= timezone.now()
+
+
+def late_policy(component: Component) -> LatePolicy:
+    """The homework's settings over the course's; the policy's own defaults where both are silent."""
+    return late_policies([component])[component.pk]
+
+
+def due_for(component: Component, enrollment: Enrollment) -> EffectiveDue:
+    return dues_for([component], [enrollment])[component.pk, enrollment.pk]
+
+
+def terms_for(component: Component, enrollment: Enrollment) -> Terms:
+    return all_terms([component], [enrollment])[component.pk, enrollment.pk]
+
+
+def late_policies(components: Iterable[Component]) -> dict[int, LatePolicy]:
+    """By component; one query."""
+    components = list(components)
+    courses = {component.homework.course_id for component in components}
+    settings = dict(CoursePolicy.objects.filter(course__in=courses).values_list("course_id", "late"))
+    return {
+        component.pk: LatePolicy.from_settings(component.homework.late, settings.get(component.homework.course_id))
+        for component in components
+    }
+
+
+def dues_for(components: Sequence[Component], enrollments: Sequence[Enrollment]) -> dict[tuple[int, int], EffectiveDue]:
+    """By (component, enrollment); three queries however many there are. The components come with homework and course."""
+    section_dues = {
+        (row.component_id, row.section_id): row.due_wall
+        for row in SectionDue.objects.filter(component__in=components, section__in={member.section_id for member in enrollments} - {None})
+    }
+    # Rows come oldest first, so the newest extension is the one that stays.
+    extensions = {
+        (row.component_id, row.enrollment_id): row.due_wall
+        for row in Extension.objects.filter(component__in=components).filter(_of(enrollments)).order_by("pk")
+    }
+    accommodations = {row.enrollment_id: _accommodation(row) for row in Accommodation.objects.filter(_of(enrollments))}
+    found: dict[tuple[int, int], EffectiveDue] = {}
+    same: dict[tuple[object, ...], EffectiveDue] = {}
+    for component in components:
+        zone, release = component.homework.course.timezone, released_at(component.homework)
+        base = Due.parse(component.due_wall, zone)
+        for member in enrollments:
+            section = section_dues.get((component.pk, member.section_id or 0))
+            extension = extensions.get((component.pk, member.pk))
+            accommodation = accommodations.get(member.pk)
+            known = (component.pk, section, extension, accommodation)
+            if known not in same:
+                same[known] = rules.effective_due(
+                    base=base,
+                    section=Due.parse(section, zone) if section else None,
+                    extension=Due.parse(extension, zone) if extension else None,
+                    accommodation=accommodation,
+                    release=release,
+                )
+            found[component.pk, member.pk] = same[known]
+    return found
+
+
+def all_terms(components: Sequence[Component], enrollments: Sequence[Enrollment]) -> dict[tuple[int, int], Terms]:
+    """By (component, enrollment); five queries however many there are."""
+    policies, dues, possible = late_policies(components), dues_for(components, enrollments), homework_points(components)
+    return {
+        (component.pk, member.pk): Terms(
+            due=dues[component.pk, member.pk],
+            policy=policies[component.pk],
+            release=released_at(component.homework),
+            possible=component.points,
+            homework_possible=possible[component.homework_id],
+        )
+        for component in components
+        for member in enrollments
+    }
+
+
+def homework_points(components: Iterable[Component]) -> Mapping[int, Decimal]:
+    """The possible points of each component's homework; one query."""
+    homeworks = {component.homework_id for component in components}
+    sums = Component.objects.filter(homework__in=homeworks).order_by().values_list("homework_id").annotate(Sum("points"))
+    return dict(sums)
+
+
+def last_due(component: Component) -> Due:
+    """The latest due time of the component's sections: what everybody waits for before solutions open. Personal ones do not count."""
+    zone = component.homework.course.timezone
+    walls = [component.due_wall, *component.section_dues.values_list("due_wall", flat=True)]
+    return max((Due.parse(wall, zone) for wall in walls), key=lambda due: due.instant)
+
+
+def _accommodation(row: Accommodation) -> rules.Accommodation:
+    return rules.Accommodation(days=row.days, factor=row.factor, stacks=row.stacks)
+
+
+def _of(enrollments: Sequence[Enrollment]) -> Q:
+    """A whole course is not listed by number: SQLite takes a limited number of parameters, and the rows are few anyway."""
+    if len(enrollments) > 50:
+        return Q(enrollment__course__in={member.course_id for member in enrollments})
+    return Q(enrollment__in=enrollments)
