@@ -4,9 +4,11 @@ import stat
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from django.conf import LazySettings
 from django.core.files.storage import default_storage
 
 from courseapp import blobs
@@ -17,14 +19,14 @@ def kept_files() -> list[Path]:
 
 
 @pytest.fixture(autouse=True)
-def _storage(settings, tmp_path):
+def _storage(settings: LazySettings, tmp_path: Path) -> None:
     settings.STORAGES = {
         **settings.STORAGES,
         "default": {"BACKEND": "django.core.files.storage.FileSystemStorage", "OPTIONS": {"location": tmp_path}},
     }
 
 
-def test_content_is_kept_under_its_digest(tmp_path):
+def test_content_is_kept_under_its_digest(tmp_path: Path) -> None:
     blob = blobs.put([b"one ", b"two"])
     assert blob == blobs.Blob(hashlib.sha256(b"one two").hexdigest(), 7)
     assert blobs.read(blob.sha256) == b"one two"
@@ -33,14 +35,14 @@ def test_content_is_kept_under_its_digest(tmp_path):
     assert kept_files() == [tmp_path / blob.sha256[:2] / blob.sha256]
 
 
-def test_a_kept_file_is_for_reading_by_us_alone():
+def test_a_kept_file_is_for_reading_by_us_alone() -> None:
     blobs.put_bytes(b"mine")
     [kept] = kept_files()
     assert stat.S_IMODE(kept.stat().st_mode) == 0o400
     assert stat.S_IMODE(kept.parent.stat().st_mode) == 0o700
 
 
-def test_the_same_content_is_one_file_and_is_not_written_again():
+def test_the_same_content_is_one_file_and_is_not_written_again() -> None:
     assert blobs.put_bytes(b"same") == blobs.put_bytes(b"same")
     [kept] = kept_files()
     written = kept.stat().st_ino
@@ -48,7 +50,7 @@ def test_the_same_content_is_one_file_and_is_not_written_again():
     assert [path.stat().st_ino for path in kept_files()] == [written]
 
 
-def test_two_at_once_with_the_same_content_both_succeed():
+def test_two_at_once_with_the_same_content_both_succeed() -> None:
     start = threading.Barrier(8)
     found: list[blobs.Blob] = []
 
@@ -65,8 +67,8 @@ def test_two_at_once_with_the_same_content_both_succeed():
     assert [path.name for path in kept_files()] == [found[0].sha256]
 
 
-def test_a_failed_upload_leaves_nothing_behind():
-    def torn():
+def test_a_failed_upload_leaves_nothing_behind() -> None:
+    def torn() -> Iterator[bytes]:
         yield b"half"
         raise ValueError("the sender went away")
 
@@ -75,7 +77,7 @@ def test_a_failed_upload_leaves_nothing_behind():
     assert kept_files() == []
 
 
-def test_a_full_disk_is_said_and_leaves_nothing_behind(tmp_path):
+def test_a_full_disk_is_said_and_leaves_nothing_behind(tmp_path: Path) -> None:
     # A file size limit fails the write as a full disk does; in a process of its own, because it cannot be raised again.
     program = f"""
 import resource, sys
@@ -97,7 +99,7 @@ except blobs.BlobError as error:
     assert [path.name for path in kept_files()] == [hashlib.sha256(b"small").hexdigest()]
 
 
-def test_a_folder_that_cannot_be_written_is_said(tmp_path):
+def test_a_folder_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     (tmp_path / hashlib.sha256(b"x").hexdigest()[:2]).write_text("a file where the folder should be")
     with pytest.raises(
         blobs.BlobError, match=r"The server could not write the file \(File exists\). Nothing was kept: send it again later."
@@ -106,12 +108,12 @@ def test_a_folder_that_cannot_be_written_is_said(tmp_path):
     assert len(kept_files()) == 1
 
 
-def test_what_was_never_put_cannot_be_read():
+def test_what_was_never_put_cannot_be_read() -> None:
     with pytest.raises(FileNotFoundError):
         blobs.read("0" * 64)
 
 
-def test_a_store_elsewhere_keeps_one_copy(settings):
+def test_a_store_elsewhere_keeps_one_copy(settings: LazySettings) -> None:
     settings.STORAGES = {**settings.STORAGES, "default": {"BACKEND": "django.core.files.storage.InMemoryStorage"}}
     blob = blobs.put_bytes(b"far away")
     assert blobs.put_bytes(b"far away") == blob
