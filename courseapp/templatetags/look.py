@@ -9,11 +9,12 @@ from zoneinfo import ZoneInfo
 from django import template
 from django.template.context import Context
 from django.utils import timezone
-from django.utils.html import format_html
+from django.utils.html import format_html, json_script
 from django.utils.safestring import SafeString, mark_safe
 
 from courseapp import formats
 from courseapp.icons import ICONS
+from courseapp.upload_box import UploadBox
 
 register = template.Library()
 register.filter("points", formats.points)
@@ -132,3 +133,9 @@ def today(context: Context) -> str:
     """Friday 3 November, where the course is."""
     local = datetime.now(UTC).astimezone(course_zone(context))
     return f"{local:%A} {local.day} {local:%B}"
+
+
+@register.simple_tag
+def upload_rules(box: UploadBox) -> SafeString:
+    """The rules of an upload box as a JSON data block, which a script reads and no browser runs."""
+    return json_script(box.rules, f"rules-{box.component}")
