@@ -7,6 +7,7 @@ from typing import Any, Protocol
 from zoneinfo import ZoneInfo
 
 from django import template
+from django.forms import BoundField
 from django.template.context import Context
 from django.utils import timezone
 from django.utils.html import format_html, json_script
@@ -68,7 +69,7 @@ class Segment(Protocol):
     open: bool
 
 
-WEIGHTS = {"before": 0.6, "on_time": 4.0, "late": 1.0, "closed": 1.0}  # as in theme.css
+WEIGHTS = {"before": 0.8, "on_time": 4.0, "late": 1.0, "closed": 1.0}  # as in theme.css
 
 
 def share(segment: Segment, at: datetime) -> float:
@@ -82,6 +83,8 @@ def share(segment: Segment, at: datetime) -> float:
 def timeline(context: Context, segments: Sequence[Segment], at: datetime | None = None, label: str = "you are here") -> dict[str, Any]:
     """The deadline as a bar: what the work is worth when, and one mark at `at` (now, or when it was handed in)."""
     zone = course_zone(context)
+    if at is None or segments[0].end is None or at >= segments[0].end:
+        segments = [segment for segment in segments if segment.kind != "before"]
     total = sum(WEIGHTS[segment.kind] for segment in segments)
     rows: list[dict[str, Any]] = []
     before, late_days = 0.0, 0
@@ -89,9 +92,8 @@ def timeline(context: Context, segments: Sequence[Segment], at: datetime | None 
     for index, segment in enumerate(segments):
         late_days += segment.kind == "late"
         row: dict[str, Any] = {"kind": segment.kind, "credit": segment.credit, "depth": min(late_days, 5), "until": None}
-        if segment.end is not None:
-            # a segment ends with the start of the next minute; people are told the last minute that counts
-            row["until"] = formats.moment(segment.end - timedelta(seconds=1), zone)
+        if segment.end is not None:  # people are told the last minute that counts, and the first after the release
+            row["until"] = formats.moment(segment.end - timedelta(seconds=segment.kind != "before"), zone)
         last = index == len(segments) - 1
         if at is not None and not placed and (last or segment.end is None or at < segment.end):
             placed = True
@@ -139,3 +141,15 @@ def today(context: Context) -> str:
 def upload_rules(box: UploadBox) -> SafeString:
     """The rules of an upload box as a JSON data block, which a script reads and no browser runs."""
     return json_script(box.rules, f"rules-{box.component}")
+
+
+@register.simple_tag
+def control(field: BoundField) -> SafeString:
+    """A form field's input with our class, and without a placeholder that repeats the label."""
+    kind = field.widget_type
+    attributes: dict[str, Any] = (
+        {} if kind in {"checkbox", "radioselect", "checkboxselectmultiple", "file", "clearablefile"} else {"class": "field"}
+    )
+    if str(field.field.widget.attrs.get("placeholder", "")).startswith(str(field.label)):
+        attributes["placeholder"] = False
+    return field.as_widget(attrs=attributes)

@@ -23,7 +23,7 @@ function courseOffset(text) {
 function localText(moment, text) {
   if (-moment.getTimezoneOffset() === courseOffset(text)) return "";
   const parts = { weekday: "short", hour: "2-digit", minute: "2-digit", hourCycle: "h23", timeZoneName: "short" };
-  return `${moment.toLocaleString("en-GB", parts)} for you`;
+  return `${moment.toLocaleString("en-GB", parts).replace(",", "")} for you`;
 }
 
 function mend(element) {

@@ -69,6 +69,7 @@ class Upload {
   enhance() {
     this.form.noValidate = true;
     this.input.required = false;
+    this.input.classList.add("sr-only");
     this.form.querySelectorAll("[data-script]").forEach((element) => { element.hidden = false; });
     this.form.querySelector("[data-confirm]")?.remove();
     this.input.addEventListener("change", () => {
