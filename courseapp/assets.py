@@ -58,6 +58,14 @@ def served(root: Path) -> dict[str, tuple[Package, str]]:
     return found
 
 
+class PackageStorage(FileSystemStorage):
+    """The folder of a package; collectstatic puts its files below `prefix`."""
+
+    def __init__(self, folder: Path, prefix: str) -> None:
+        super().__init__(location=folder)
+        self.prefix = prefix
+
+
 class NpmFinder(BaseFinder):
     """The allow-list above as a staticfiles finder."""
 
@@ -79,11 +87,9 @@ class NpmFinder(BaseFinder):
         full = str(self.root / package.folder / name)
         return [full] if find_all else full
 
-    def list(self, ignore_patterns: Iterable[str] | None) -> Iterator[tuple[str, FileSystemStorage]]:
+    def list(self, ignore_patterns: Iterable[str] | None) -> Iterator[tuple[str, PackageStorage]]:
         ignored = list(ignore_patterns or ())
         for package, name in self.files.values():
             if matches_patterns(name, ignored):
                 continue
-            storage = FileSystemStorage(location=self.root / package.folder)
-            storage.prefix = f"npm/{package.prefix}"  # type: ignore[attr-defined]  # collectstatic reads it
-            yield name, storage
+            yield name, PackageStorage(self.root / package.folder, f"npm/{package.prefix}")
