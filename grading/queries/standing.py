@@ -1,0 +1,119 @@
+"""Where students stand in components: every hand-in with its lateness and score, and the one that counts.
+
+Lateness is recomputed from today's due times (an extension refunds at once); the receipts are not touched.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+from courseapp.models import Enrollment
+from grading.models import Component, Run, RunResult, Submission
+from grading.policy.counts import Attempt, which_counts
+from grading.policy.late import Lateness, lateness
+from grading.policy.score import ComponentScore, component_score
+from grading.queries.due import Terms, all_terms
+from grading.queries.runs import Judging, judging
+
+JUDGED = {RunResult.Kind.OK, RunResult.Kind.STUDENT}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One hand-in as it stands now. `accepted` may differ from its state: an extension opens what was refused."""
+
+    submission: Submission
+    lateness: Lateness
+    accepted: bool
+    run: Run | None
+    result: RunResult | None
+    score: ComponentScore | None
+
+
+@dataclass(frozen=True)
+class Standing:
+    """`entries` come newest first. `counting` is the entry that counts now, None when none does yet."""
+
+    component: Component
+    terms: Terms
+    autograded: bool
+    entries: tuple[Entry, ...]
+    counting: Entry | None
+    why: str
+
+    @property
+    def score(self) -> ComponentScore | None:
+        return self.counting.score if self.counting else None
+
+    @property
+    def open_run(self) -> Run | None:
+        return next((entry.run for entry in self.entries if entry.run and entry.run.is_open), None)
+
+
+def standings(components: Sequence[Component], enrollments: Sequence[Enrollment]) -> dict[tuple[int, int], Standing]:
+    """By (component, enrollment), in a constant number of statements. The components come with homework and course."""
+    terms = all_terms(components, enrollments)
+    autograded = set(Component.objects.filter(pk__in=[c.pk for c in components], check_rows__isnull=False).values_list("pk", flat=True))
+    found = Submission.objects.filter(component__in=components)
+    if len(enrollments) <= 50:
+        found = found.filter(enrollment__in=enrollments)
+    rows = list(found.order_by("-received_at", "-pk").defer("receipt_text"))
+    judged = judging(rows) if autograded else {}
+    grouped: dict[tuple[int, int], list[Submission]] = {key: [] for key in terms}
+    for row in rows:
+        if (row.component_id, row.enrollment_id) in grouped:
+            grouped[row.component_id, row.enrollment_id].append(row)
+    by_pk = {component.pk: component for component in components}
+    standing = {}
+    for key, mine in grouped.items():
+        entries = tuple(_entry(row, terms[key], judged.get(row.pk)) for row in mine)
+        standing[key] = _standing(by_pk[key[0]], terms[key], key[0] in autograded, entries)
+    return standing
+
+
+def standing_of(component: Component, enrollment: Enrollment) -> Standing:
+    return standings([component], [enrollment])[component.pk, enrollment.pk]
+
+
+def _entry(row: Submission, terms: Terms, judged: Judging | None) -> Entry:
+    late = lateness(terms.policy, due=terms.due.due, received=row.counted_at)
+    # What came after the last late day is kept, and eligible again once its due time moves; what was refused for another reason is not.
+    accepted = row.state == Submission.State.ACCEPTED or (row.state == Submission.State.NOT_ACCEPTED and row.days_late > 0)
+    run, result = (judged.run, judged.result) if judged else (None, None)
+    score = None
+    if result is not None and result.kind in JUDGED:
+        score = score_of(terms, raw=result.points, days_late=late.days, row=row, run=run)
+    return Entry(row, late, accepted and late.accepted, run, result, score)
+
+
+def score_of(terms: Terms, *, raw: Decimal, days_late: int, row: Submission, run: Run | None) -> ComponentScore:
+    return component_score(
+        terms.policy,
+        raw=raw,
+        possible=terms.possible,
+        days_late=days_late,
+        homework_possible=terms.homework_possible,
+        due=terms.due.due,
+        received=row.counted_at,
+        raw_why=f"from the checks, run {run.pk}" if run else "",
+    )
+
+
+def _standing(component: Component, terms: Terms, autograded: bool, entries: tuple[Entry, ...]) -> Standing:
+    attempts = [
+        Attempt(
+            id=entry.submission.pk,
+            number=entry.submission.number,
+            received=entry.submission.counted_at,
+            days_late=entry.lateness.days,
+            accepted=entry.accepted,
+            judged=entry.score is not None,
+            raw=entry.score.raw if entry.score else None,
+            net=entry.score.final if entry.score else None,
+        )
+        for entry in entries
+    ]
+    chosen = next((entry.submission.pk for entry in entries if entry.submission.chosen), None)
+    counting = which_counts(attempts, autograded=autograded, chosen=chosen)
+    picked = next((entry for entry in entries if entry.submission.pk == counting.id), None)
+    return Standing(component, terms, autograded, entries, picked, counting.why)
