@@ -9,6 +9,7 @@ from allauth.account.models import EmailAddress
 from django.db import models, transaction
 
 from courseapp.models import Course, Enrollment, Section, User
+from courseapp.services import people as people_services
 
 _NAMES = ("username", "institutional_id", "first_name", "last_name")
 
@@ -146,8 +147,13 @@ def _save_people(course: Course, sections: dict[str, Section], people: Sequence[
         if enrollment.state == Enrollment.State.DROPPED and not person.state:
             changes.say(f'{person.email} stays dropped; write state = "active" to enroll them again.')
         values: dict[str, object] = {name: getattr(person, name) for name in ("email", *_NAMES, "role")}
-        values |= {name: getattr(person, name) for name in ("track", "state") if getattr(person, name)}
+        if person.track:
+            values["track"] = person.track
         update(enrollment, changes, "enrollments", **values, user=user, section=sections.get(person.section))
+        if (person.state == Enrollment.State.DROPPED and people_services.drop(enrollment=enrollment)) or (
+            person.state == Enrollment.State.ACTIVE and people_services.enroll_again(enrollment=enrollment)
+        ):
+            changes.changed["enrollments"] += 1
         enrolled.add(enrollment)
         if user:
             places[user.pk] = enrollment

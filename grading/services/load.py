@@ -1,7 +1,7 @@
 """A course folder brought into the database: people, homeworks, checks, due times, and each homework's files as one immutable bundle."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from decimal import Decimal
 
 from django.db import transaction
@@ -18,9 +18,7 @@ from grading.services.course_file import CourseFolder, due_error
 
 def load(folder: CourseFolder) -> tuple[Course, Changes]:
     """Everything or nothing. ManifestError names the line that the course as it stands does not take."""
-    packed = {homework.slug: bundle.pack(homework.folder) for homework in folder.homeworks}
-    for archive in packed.values():
-        blobs.put_bytes(archive.data)  # before the row that names it; one that no row names does no harm
+    packed = {homework.slug: _pack(homework) for homework in folder.homeworks}
     changes = Changes()
     with transaction.atomic():
         try:
@@ -37,6 +35,22 @@ def load(folder: CourseFolder) -> tuple[Course, Changes]:
     return course, changes
 
 
+@dataclass(frozen=True)
+class _Packed:
+    digest: str
+    size: int
+    starter: str  # SHA-256 of the starter files' zip, "" without
+
+
+def _pack(homework: HomeworkManifest) -> _Packed:
+    """The homework's files, kept before the rows that name them; a file that no row names does no harm."""
+    archive = bundle.pack(homework.folder)
+    if not blobs.exists(archive.digest):
+        blobs.put_bytes(archive.data)
+    starter = bundle.starter_archive(archive.data)
+    return _Packed(archive.digest, len(archive.data), blobs.put_bytes(starter).sha256 if starter else "")
+
+
 def _plain(settings: Mapping[str, object]) -> dict[str, object]:
     """Settings as JSON holds them."""
 
@@ -48,10 +62,8 @@ def _plain(settings: Mapping[str, object]) -> dict[str, object]:
     return {key: one(value) for key, value in settings.items()}
 
 
-def _save_homework(
-    course: Course, manifest: HomeworkManifest, packed: bundle.Bundle, sections: Mapping[str, Section], changes: Changes
-) -> None:
-    archive, new = Bundle.objects.get_or_create(digest=packed.digest, defaults={"size": len(packed.data)})
+def _save_homework(course: Course, manifest: HomeworkManifest, packed: _Packed, sections: Mapping[str, Section], changes: Changes) -> None:
+    archive, new = Bundle.objects.get_or_create(digest=packed.digest, defaults={"size": packed.size})
     if new:
         changes.made["bundles"] += 1
     homework = course.homeworks.filter(slug=manifest.slug).first() or Homework(course=course, slug=manifest.slug)
@@ -67,6 +79,7 @@ def _save_homework(
         statement=manifest.statement.read_text(encoding="utf-8"),
         late=_plain(manifest.late),
         bundle=archive,
+        starter_sha256=packed.starter,
     )
     if former and former != archive.pk:
         judged = Run.objects.filter(submission__component__homework=homework, bundle=former).values("submission").distinct().count()

@@ -60,6 +60,12 @@ def cancel(*, run: Run, by: Enrollment) -> bool:
     return _leave(run, Run.State.CANCELLED, f"Cancelled by {by.display_name}.")
 
 
+@transaction.atomic
+def cancel_all(*, student: Enrollment, note: str) -> int:
+    """Stop every run of the student that waits or works; how many there were."""
+    return sum(_leave(run, Run.State.CANCELLED, note) for run in Run.objects.filter(submission__enrollment=student, state__in=Run.OPEN))
+
+
 def _leave(run: Run, state: Run.State, note: str) -> bool:
     row = Run.objects.select_for_update().get(pk=run.pk)
     if not row.is_open:
