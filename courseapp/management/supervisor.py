@@ -53,10 +53,8 @@ class Supervisor:
         self._start(child)
         return child
 
-    def run(self, name: str, command: Sequence[str]) -> int:
-        """Run one command to its end while the others are kept alive; its exit status."""
-        step = Child(name, command, kind="step")
-        self.add(step)
+    def finish(self, step: Child) -> int:
+        """Wait for a step that was added, while the others are kept alive; its exit status."""
         process = step.process
         assert process is not None
         self.watch(lambda: process.poll() is not None)

