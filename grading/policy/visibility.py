@@ -25,7 +25,10 @@ class Viewer:
 
 @dataclass(frozen=True)
 class Moment:
-    """When, in the life of a component: `due_end` is the end of the last effective due minute, `zone` is for printing it."""
+    """When, in the life of a component. `zone` is for printing.
+
+    `due_end` is the end of the last section's due minute, or of the viewer's own where that is later.
+    """
 
     now: datetime
     due_end: datetime
