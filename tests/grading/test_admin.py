@@ -1,0 +1,136 @@
+"""The administration: exceptions are granted with a reason and a name, what happened is only looked at."""
+
+import pytest
+from django.contrib import admin
+from django.urls import reverse
+
+from courseapp.models import Enrollment, Role, User
+from grading.models import Extension, Submission
+from tests.factories import (
+    DUE_WALL,
+    EnrollmentFactory,
+    ExtensionFactory,
+    HomeworkFactory,
+    RunResultFactory,
+    SubmissionFactory,
+    UserFactory,
+    component,
+)
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def practice():
+    return component(HomeworkFactory(), "practice")
+
+
+@pytest.fixture
+def student(practice):
+    return EnrollmentFactory(course=practice.homework.course)
+
+
+@pytest.fixture
+def instructor(client, practice):
+    chief = UserFactory(is_staff=True, is_superuser=True)
+    client.force_login(chief)
+    return EnrollmentFactory(course=practice.homework.course, user=chief, role=Role.INSTRUCTOR)
+
+
+def grant(client, practice, student, **values):
+    data = {"component": practice.pk, "enrollment": student.pk, "due_wall": "2023-10-29 23:59", "reason": "Ill.", **values}
+    return client.post(reverse("admin:grading_extension_add"), data)
+
+
+def problems(answer) -> dict[str, list[str]]:
+    return answer.context["adminform"].form.errors
+
+
+def test_an_extension_carries_its_reason_and_who_granted_it(client, instructor, practice, student):
+    assert grant(client, practice, student).status_code == 302
+    granted = Extension.objects.get()
+    assert (granted.due_wall, granted.reason, granted.granted_by) == ("2023-10-29 23:59", "Ill.", instructor)
+
+
+def test_an_extension_may_confirm_the_due_time_but_not_shorten_it(client, instructor, practice, student):
+    answer = grant(client, practice, student, due_wall="2023-10-22 23:58")
+    said = "Sun 22 Oct 23:58 EDT is earlier than the due time that holds now, Sun 22 Oct 23:59 EDT; an extension only gives more time."
+    assert problems(answer) == {"due_wall": [said]}
+    assert grant(client, practice, student, due_wall=DUE_WALL).status_code == 302
+
+
+def test_a_second_extension_does_not_take_the_first_one_back(client, instructor, practice, student):
+    ExtensionFactory(component=practice, enrollment=student, due_wall="2023-11-05 23:59")
+    assert "due_wall" in problems(grant(client, practice, student, due_wall="2023-10-29 23:59"))
+
+
+@pytest.mark.parametrize(
+    ("values", "field"),
+    [
+        ({"reason": ""}, "reason"),
+        ({"reason": "  "}, "reason"),
+        ({"due_wall": "tomorrow"}, "due_wall"),
+        ({"due_wall": "2024-03-10 02:30"}, "due_wall"),
+    ],
+)
+def test_an_extension_needs_a_reason_and_a_time_that_exists(client, instructor, practice, student, values, field):
+    assert list(problems(grant(client, practice, student, **values))) == [field]
+    assert not Extension.objects.exists()
+
+
+def test_an_extension_is_granted_by_the_courses_own_staff_to_its_own_students(client, instructor, practice, student):
+    assert "enrollment" in problems(grant(client, practice, EnrollmentFactory()))
+    Enrollment.objects.filter(pk=instructor.pk).update(role=Role.GRADER)
+    assert "component" in problems(grant(client, practice, student))
+    Enrollment.objects.filter(pk=instructor.pk).delete()
+    assert "__all__" in problems(grant(client, practice, student))
+    assert not Extension.objects.exists()
+
+
+def test_an_extension_is_not_changed_afterwards(client, instructor, practice, student):
+    granted = ExtensionFactory(component=practice, enrollment=student)
+    client.post(reverse("admin:grading_extension_change", args=[granted.pk]), {"due_wall": "2023-12-01 23:59"})
+    client.post(reverse("admin:grading_extension_delete", args=[granted.pk]), {"post": "yes"})
+    assert Extension.objects.get().due_wall == granted.due_wall
+
+
+def test_every_page_of_the_administration_opens(client, instructor, practice, student):
+    RunResultFactory(run__submission=SubmissionFactory(component=practice, enrollment=student, files={"mlp.py": b"pass"}))
+    ExtensionFactory(component=practice, enrollment=student)
+    for model, options in admin.site._registry.items():
+        if model._meta.app_label not in {"courseapp", "grading"}:
+            continue
+        name = f"admin:{model._meta.app_label}_{model._meta.model_name}"
+        assert client.get(reverse(f"{name}_changelist"), {"q": "a"} if options.search_fields else {}).status_code == 200
+        for row in model._default_manager.all()[:1]:
+            assert client.get(reverse(f"{name}_change", args=[row.pk])).status_code == 200
+
+
+def test_hand_ins_and_their_receipts_stay_as_they_are(client, instructor, practice, student):
+    made = SubmissionFactory(component=practice, enrollment=student)
+    address = reverse("admin:grading_submission_change", args=[made.pk])
+    assert b"Receipt" in client.get(address).content
+    assert client.post(address, {"days_late": 0}).status_code == 403
+    assert client.post(reverse("admin:grading_submission_delete", args=[made.pk]), {"post": "yes"}).status_code == 403
+    assert Submission.objects.filter(pk=made.pk).exists()
+
+
+def test_a_person_is_dropped_and_enrolled_again(client, instructor, student):
+    chosen = {"_selected_action": [student.pk]}
+    client.post(reverse("admin:courseapp_enrollment_changelist"), {"action": "drop", **chosen})
+    student.refresh_from_db()
+    assert student.state == "dropped"
+    client.post(reverse("admin:courseapp_enrollment_changelist"), {"action": "enroll_again", **chosen})
+    student.refresh_from_db()
+    assert student.state == "active"
+
+
+def test_an_account_made_here_was_made_by_staff(client, instructor):
+    data = {"username": "nn1", "email": "nn1@example.edu", "usable_password": "false"}
+    assert client.post(reverse("admin:courseapp_user_add"), data).status_code == 302
+    assert User.objects.get(username="nn1").vouched
+
+
+def test_students_and_course_staff_without_the_right_do_not_get_in(client, student):
+    client.force_login(student.user)
+    assert client.get(reverse("admin:grading_extension_changelist")).status_code == 302
