@@ -1,0 +1,126 @@
+"""Judge hand-ins without a sandbox, for trying a homework on many seeds: python -m tests.runner.in_process HOMEWORK SEEDS FILE…
+
+Runs under the runtime's Python. The student's code is imported here, so only code of ours may be given. On the first seed values go
+through the wire's encoding, so that a check sees what it would see in a real run; on the others they are copied, which is quicker.
+Prints {file: {check: [passed, times, message]}}.
+"""
+
+import builtins
+import importlib
+import importlib.util
+import json
+import sys
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+
+from grading.runner import checks
+from grading.runner.protocol import Ref
+from grading.runner.values import pack, unpack
+
+
+class InProcess:
+    """Answers like the student's process, in this one."""
+
+    def __init__(self, module: ModuleType, carry: Callable[[Any], Any]) -> None:
+        self.module = module
+        self.carry = carry
+        self.objects: list[Any] = []
+        self.arguments: list[Any] = []
+
+    def ask(self, operation: str, **arguments: Any) -> Any:
+        there = self.carry(arguments)
+        try:
+            found = getattr(self, f"do_{operation}")(**there)
+            return self.carry(self.hold(found) if operation == "new" else found)
+        except checks.Failed:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever the student's code raises is an answer
+            kind = next(base.__name__ for base in type(error).__mro__ if base.__module__ == builtins.__name__)
+            raise checks.Raised(f"{kind}: {error}", kind) from None
+
+    def hold(self, found: Any) -> Ref:
+        self.objects.append(found)
+        return Ref(len(self.objects) - 1, type(found).__name__)
+
+    def find(self, name: str) -> Any:
+        return getattr(self.module, name.partition(".")[2])
+
+    def do_new(self, name: str, args: list[Any], kwargs: dict[str, Any]) -> Any:
+        self.arguments = args
+        return self.find(name)(*args, **kwargs)
+
+    def do_call(self, name: str, args: list[Any], kwargs: dict[str, Any], ref: Ref | None = None) -> Any:
+        self.arguments = args
+        target = self.find(name) if ref is None else getattr(self.objects[ref.number], name)
+        return target(*args, **kwargs)
+
+    def do_get(self, ref: Ref, name: str) -> Any:
+        return getattr(self.objects[ref.number], name)
+
+    def do_set(self, ref: Ref, name: str, value: Any) -> None:
+        there = getattr(self.objects[ref.number], name)
+        for key, tensor in value.items():
+            there[key].copy_(tensor)
+
+    def do_argument(self, index: int) -> Any:
+        return self.arguments[index]
+
+
+def copied(value: Any) -> Any:
+    if isinstance(value, torch.Tensor):
+        return value.detach().clone()
+    if isinstance(value, list | tuple):
+        return type(value)(map(copied, value))
+    return {key: copied(item) for key, item in value.items()} if isinstance(value, dict) else value
+
+
+def across(value: Any) -> Any:
+    data, payload = pack(value)
+    return unpack(json.loads(json.dumps(data)), memoryview(payload))
+
+
+def load(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def judge(check_id: str, run: Callable[[checks.Student, checks.Trial], None], module: ModuleType, seed: int) -> str:
+    """The message of the failed check; empty when it passed."""
+    trial = checks.Trial(seed=seed, check_id=check_id)
+    try:
+        run(checks.Student(InProcess(module, across if seed == 0 else copied)), trial)
+    except checks.Failed as failed:
+        return str(failed)
+    assert trial.comparisons, f"{check_id} compared nothing"
+    return ""
+
+
+def main(homework: str, seeds: int, *files: str) -> dict[str, dict[str, tuple[int, int, str]]]:
+    torch.set_num_threads(1)
+    folder = Path(homework)
+    sys.path.insert(0, str(folder))
+    importlib.import_module("checks")
+    declared = {row["id"] for row in tomllib.loads((folder / "homework.toml").read_text())["check"]}
+    assert declared == set(checks.registered), declared ^ set(checks.registered)
+    report = {}
+    for file in files:
+        module = load(Path(file))
+        results = {}
+        for check_id, run in checks.registered.items():
+            messages = [judge(check_id, run, module, seed) for seed in range(seeds)]
+            results[check_id] = (messages.count(""), seeds, next(filter(None, messages), ""))
+        report[file] = results
+    return report
+
+
+if __name__ == "__main__":
+    print(json.dumps(main(sys.argv[1], int(sys.argv[2]), *sys.argv[3:])))
