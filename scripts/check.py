@@ -14,7 +14,7 @@ CHECKS: dict[str, list[str]] = {
     "mypy": ["mypy", "."],
     "import-linter": ["lint-imports"],
     "djlint lint": ["djlint", "templates", "--lint", "--quiet"],
-    "djlint format": ["djlint", "templates", "--check", "--quiet"],
+    "djlint format": ["djlint", "templates", "--check"],
     "lock files": ["python", "scripts/check_locks.py"],
     "Django checks": ["python", "manage.py", "check", "--fail-level", "WARNING"],
     "migrations": ["python", "manage.py", "makemigrations", "--check", "--dry-run"],

@@ -217,10 +217,16 @@ def _run(command: list[str], progress: Callable[[str], None]) -> None:
             if line := raw.strip():
                 tail = [*tail[-19:], line]
             if line.startswith(_SHOWN):
-                progress(line)
+                progress(_short(line))
     if process.returncode:
         errors = [line for line in tail if line.startswith("ERROR:")] or tail[-1:]
         raise InstallError(" ".join(errors) or f"{command[0]} ended with status {process.returncode}.")
+
+
+def _short(line: str) -> str:
+    """pip's line for a page: without who asked for the package, and without folders of this machine."""
+    verb, _, what = line.partition(" (from ")[0].partition(" ")
+    return f"{verb} {what.rpartition('/')[2]}" if verb == "Processing" else f"{verb} {what}"
 
 
 def _check_space(home: Path) -> None:
