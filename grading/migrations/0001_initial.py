@@ -309,7 +309,11 @@ class Migration(migrations.Migration):
                         default=0, help_text="As the receipt says; an extension granted later does not change it."
                     ),
                 ),
-                ("refusal", models.TextField(blank=True)),
+                (
+                    "body_late",
+                    models.BooleanField(default=False, help_text="The last byte came too late: no extension makes it count."),
+                ),
+                ("refusal", models.TextField(blank=True, help_text="Why it was not accepted, for the student.")),
                 ("chosen", models.BooleanField(default=False, help_text="The student's own choice of what counts.")),
                 ("dropped", models.JSONField(blank=True, default=list)),
                 ("on_behalf_reason", models.TextField(blank=True)),

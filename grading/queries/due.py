@@ -9,10 +9,10 @@ from django.db.models import Q, Sum
 from django.utils import timezone
 
 from courseapp.models import Enrollment
-from grading.models import Accommodation, Component, CoursePolicy, Extension, Homework, SectionDue
+from grading.models import Accommodation, Component, CoursePolicy, Extension, Homework, SectionDue, Submission
 from grading.policy import due as rules
 from grading.policy.due import EffectiveDue
-from grading.policy.late import Due, LatePolicy, Segment, timeline
+from grading.policy.late import Cost, Due, Lateness, LatePolicy, Segment, cost, lateness, timeline
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,25 @@ class Terms:
     release: datetime
     possible: Decimal
     homework_possible: Decimal
+
+    def lateness(self, received: datetime) -> Lateness:
+        return lateness(self.policy, due=self.due.due, received=received)
+
+    def cost(self, days: int) -> Cost:
+        return cost(self.policy, possible=self.possible, days=days, homework_possible=self.homework_possible)
+
+    def state_now(self, submission: Submission) -> Submission.State:
+        """What a hand-in is by today's due time. The row keeps what it was when it came: an extension opens what was closed then."""
+        late = self.lateness(submission.counted_at)
+        if submission.body_late or not late.accepted:
+            return Submission.State.NOT_ACCEPTED
+        if submission.state == Submission.State.UNCONFIRMED and late.late:
+            return Submission.State.UNCONFIRMED
+        return Submission.State.ACCEPTED
+
+    def frozen_at(self, component: Component) -> datetime | None:
+        """From when on the choice of what counts is fixed: publishing, or the student's own due time where that is later."""
+        return max(component.published_at, self.due.due.end) if component.published_at else None
 
     @property
     def timeline(self) -> tuple[Segment, ...]:

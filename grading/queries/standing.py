@@ -5,12 +5,13 @@ Lateness is recomputed from today's due times (an extension refunds at once); th
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 
 from courseapp.models import Enrollment
 from grading.models import Component, Run, RunResult, Submission
 from grading.policy.counts import Attempt, which_counts
-from grading.policy.late import Lateness, lateness
+from grading.policy.late import Lateness
 from grading.policy.score import ComponentScore, component_score
 from grading.queries.due import Terms, all_terms
 from grading.queries.runs import Judging, judging
@@ -20,19 +21,26 @@ JUDGED = {RunResult.Kind.OK, RunResult.Kind.STUDENT}
 
 @dataclass(frozen=True)
 class Entry:
-    """One hand-in as it stands now. `accepted` may differ from its state: an extension opens what was refused."""
+    """One hand-in as it stands now. `state` may differ from the row's: an extension opens what was closed."""
 
     submission: Submission
     lateness: Lateness
-    accepted: bool
+    state: Submission.State
     run: Run | None
     result: RunResult | None
     score: ComponentScore | None
 
+    @property
+    def accepted(self) -> bool:
+        return self.state == Submission.State.ACCEPTED
+
 
 @dataclass(frozen=True)
 class Standing:
-    """`entries` come newest first. `counting` is the entry that counts now, None when none does yet."""
+    """`entries` come newest first. `counting` is the entry that counts now, None when none does yet.
+
+    `why` may name points: it is for those who may see the score.
+    """
 
     component: Component
     terms: Terms
@@ -76,14 +84,12 @@ def standing_of(component: Component, enrollment: Enrollment) -> Standing:
 
 
 def _entry(row: Submission, terms: Terms, judged: Judging | None) -> Entry:
-    late = lateness(terms.policy, due=terms.due.due, received=row.counted_at)
-    # What came after the last late day is kept, and eligible again once its due time moves; what was refused for another reason is not.
-    accepted = row.state == Submission.State.ACCEPTED or (row.state == Submission.State.NOT_ACCEPTED and row.days_late > 0)
+    late = terms.lateness(row.counted_at)
     run, result = (judged.run, judged.result) if judged else (None, None)
     score = None
     if result is not None and result.kind in JUDGED:
         score = score_of(terms, raw=result.points, days_late=late.days, row=row, run=run)
-    return Entry(row, late, accepted and late.accepted, run, result, score)
+    return Entry(row, late, terms.state_now(row), run, result, score)
 
 
 def score_of(terms: Terms, *, raw: Decimal, days_late: int, row: Submission, run: Run | None) -> ComponentScore:
@@ -111,9 +117,17 @@ def _standing(component: Component, terms: Terms, autograded: bool, entries: tup
             raw=entry.score.raw if entry.score else None,
             net=entry.score.final if entry.score else None,
         )
-        for entry in entries
+        for entry in _that_may_count(entries, terms.frozen_at(component))
     ]
     chosen = next((entry.submission.pk for entry in entries if entry.submission.chosen), None)
+    if chosen not in {attempt.id for attempt in attempts}:
+        chosen = None
     counting = which_counts(attempts, autograded=autograded, chosen=chosen)
     picked = next((entry for entry in entries if entry.submission.pk == counting.id), None)
     return Standing(component, terms, autograded, entries, picked, counting.why)
+
+
+def _that_may_count(entries: tuple[Entry, ...], frozen_at: datetime | None) -> list[Entry]:
+    """Once it is frozen, what comes later changes nothing for who had handed in, and counts for who had not."""
+    early = [entry for entry in entries if frozen_at is None or entry.submission.counted_at < frozen_at]
+    return early if any(entry.accepted for entry in early) else list(entries)
