@@ -11,7 +11,7 @@ import select
 import socket
 import struct
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -85,6 +85,29 @@ class Frame:
     payload: memoryview
 
 
+class FrameBuffer:
+    """Frames out of a stream that is read piece by piece."""
+
+    def __init__(self, *, max_header: int = MAX_HEADER, max_payload: int = MAX_PAYLOAD) -> None:
+        self._buffer = bytearray()
+        self._max_header = max_header
+        self._max_payload = max_payload
+
+    def feed(self, piece: bytes) -> None:
+        self._buffer += piece
+
+    def __iter__(self) -> Iterator[Frame]:
+        """The whole frames so far, each once."""
+        while len(self._buffer) >= _PREFIX.size:
+            header_length, payload_length = _lengths(self._buffer, self._max_header, self._max_payload)
+            middle, end = _PREFIX.size + header_length, _PREFIX.size + header_length + payload_length
+            if len(self._buffer) < end:
+                return
+            frame = Frame(parse_header(self._buffer[_PREFIX.size : middle]), memoryview(bytes(self._buffer[middle:end])))
+            del self._buffer[:end]
+            yield frame
+
+
 def plain(text: str) -> str:
     """The text without what a database refuses: lone surrogates and NUL."""
     return text.encode(errors="replace").decode().replace("\0", "\ufffd")
@@ -109,6 +132,15 @@ def parse_header(data: bytes | bytearray) -> dict[str, Any]:
     return header
 
 
+def _lengths(prefix: bytes | bytearray, max_header: int, max_payload: int) -> tuple[int, int]:
+    header_length, payload_length = _PREFIX.unpack_from(prefix)
+    if not 2 <= header_length <= max_header:
+        raise ProtocolError(f"a header of {header_length} bytes; at most {max_header} are accepted")
+    if payload_length > max_payload:
+        raise ProtocolError(f"a payload of {payload_length} bytes; at most {max_payload} are accepted")
+    return header_length, payload_length
+
+
 def send_frame(connection: socket.socket, frame: bytes, deadline: float) -> None:
     """Send within `deadline` (time.monotonic). The socket is non-blocking."""
     view = memoryview(frame)
@@ -123,11 +155,7 @@ def send_frame(connection: socket.socket, frame: bytes, deadline: float) -> None
 
 def receive_frame(connection: socket.socket, deadline: float, *, max_header: int = MAX_HEADER, max_payload: int = MAX_PAYLOAD) -> Frame:
     """One whole frame within `deadline` (time.monotonic), and not a byte more than that. The socket is non-blocking."""
-    header_length, payload_length = _PREFIX.unpack(_receive(connection, _PREFIX.size, deadline))
-    if not 2 <= header_length <= max_header:
-        raise ProtocolError(f"a header of {header_length} bytes; at most {max_header} are accepted")
-    if payload_length > max_payload:
-        raise ProtocolError(f"a payload of {payload_length} bytes; at most {max_payload} are accepted")
+    header_length, payload_length = _lengths(_receive(connection, _PREFIX.size, deadline), max_header, max_payload)
     header = parse_header(_receive(connection, header_length, deadline))
     return Frame(header, memoryview(_receive(connection, payload_length, deadline)))
 
@@ -154,7 +182,7 @@ def _wait(connection: socket.socket, events: int, deadline: float) -> None:
     left = deadline - time.monotonic()
     poll = select.poll()
     poll.register(connection, events)
-    if left <= 0 or not poll.poll(left * 1000):
+    if left <= 0 or not poll.poll(None if math.isinf(left) else left * 1000):
         raise DeadlineError
 
 
@@ -185,10 +213,10 @@ def encode(value: Any, payload: list[bytes | memoryview], depth: int = 0) -> Any
     raise TooLargeError(f"a {type(value).__name__}")
 
 
-def decode(data: Any, payload: memoryview) -> Any:
+def decode(data: Any, payload: memoryview, depth: int = 0) -> Any:
     """The value that `encode` made; RawTensors are views of `payload`, all of which must be used. ProtocolError for anything else."""
     reader = _Reader(payload)
-    value = reader.value(data, 0)
+    value = reader.value(data, depth)
     if reader.at != len(payload):
         raise ProtocolError("bytes that belong to no tensor")
     return value

@@ -4,22 +4,22 @@ from typing import Any
 
 import torch
 
-from grading.runner.protocol import ITEM_SIZES, Foreign, RawTensor, Ref, decode, encode
+from grading.runner.protocol import ITEM_SIZES, MAX_DEPTH, Foreign, RawTensor, Ref, decode, encode
 
 _DTYPES: dict[str, torch.dtype] = {name: getattr(torch, name) for name in ITEM_SIZES}
 _NAMES = {dtype: name for name, dtype in _DTYPES.items()}
 
 
-def pack(value: Any) -> tuple[Any, bytes]:
-    """(JSON, payload) of a value; raises protocol.TooLargeError."""
+def pack(value: Any, depth: int = 0) -> tuple[Any, bytes]:
+    """(JSON, payload) of a value; raises protocol.TooLargeError. A negative `depth` leaves room for containers of ours around it."""
     payload: list[bytes | memoryview] = []
-    data = encode(_lower(value), payload)
+    data = encode(_lower(value), payload, depth)
     return data, b"".join(payload)
 
 
-def unpack(data: Any, payload: memoryview) -> Any:
+def unpack(data: Any, payload: memoryview, depth: int = 0) -> Any:
     """The value of (JSON, payload), with fresh tensors; raises protocol.ProtocolError."""
-    return _raise(decode(data, payload))
+    return _raise(decode(data, payload, depth))
 
 
 def _lower(value: Any, depth: int = 0) -> Any:
@@ -31,7 +31,7 @@ def _lower(value: Any, depth: int = 0) -> Any:
         return float(value)
     if isinstance(value, torch.Tensor):
         return _lower_tensor(value)
-    if depth > 4:
+    if depth > MAX_DEPTH + 2:
         return Foreign(type(value).__name__)
     if isinstance(value, list):
         return [_lower(item, depth + 1) for item in value]

@@ -1,0 +1,353 @@
+"""The trusted checker process: it holds checks, labels and reference, asks the student's process one call at a time, and judges.
+
+It is caged like a student's process, because an instructor's mistake should not reach the machine either. It speaks with the host over
+descriptor 4 (frames), gets the students' sockets over 5 (SCM_RIGHTS) and the whole job by descriptor 6.
+"""
+
+import builtins
+import contextlib
+import importlib.util
+import io
+import json
+import math
+import os
+import random
+import secrets
+import socket
+import sys
+import time
+import traceback
+import zipfile
+from pathlib import Path
+from typing import Any
+
+from grading.runner import messages
+from grading.runner.confine import confine
+from grading.runner.protocol import Closed, DeadlineError, Frame, ProtocolError, pack_frame, receive_frame, send_frame
+
+CONTROL, ARRIVALS, JOB = 4, 5, 6
+BUNDLE = Path("/tmp/bundle")  # noqa: S108 - inside the sandbox
+BOOT_S = 60.0
+RESTARTS = 2  # of a stage's student process, after it had to be ended
+_EXCEPTIONS = {name for name, cls in vars(builtins).items() if isinstance(cls, type) and issubclass(cls, BaseException)}
+
+
+class EndedError(BaseException):
+    """The student's process had to be ended; not an Exception, so that a check cannot swallow it. The text is the host's."""
+
+
+class NotLoadedError(BaseException):
+    """A module of the hand-in does not load."""
+
+    def __init__(self, message: str, builtin: str) -> None:
+        super().__init__(message)
+        self.builtin = builtin
+
+
+class AssignmentError(Exception):
+    """The bundle is at fault; the text is for staff."""
+
+
+class Control:
+    """The line to the host."""
+
+    def __init__(self) -> None:
+        self._socket = socket.socket(fileno=CONTROL)
+        self._socket.setblocking(False)
+        self._arrivals = socket.socket(fileno=ARRIVALS)
+
+    def tell(self, event: str, **fields: Any) -> None:
+        send_frame(self._socket, pack_frame({"event": event, **fields}), math.inf)
+
+    def ask(self, event: str, **fields: Any) -> dict[str, Any]:
+        self.tell(event, **fields)
+        return receive_frame(self._socket, math.inf).header
+
+    def student(self, *, hidden: bool) -> tuple[int, socket.socket]:
+        number = self.ask("student", hidden=hidden)["student"]
+        _, fds, _, _ = socket.recv_fds(self._arrivals, 16, 1)
+        channel = socket.socket(fileno=fds[0])
+        channel.setblocking(False)
+        return number, channel
+
+
+class Clock:
+    """How long the student's code was waited for, over all its processes, against the run's wall limit."""
+
+    def __init__(self, wall_s: float) -> None:
+        self._wall_s = wall_s
+        self.waited = 0.0
+
+    @property
+    def left(self) -> float:
+        return max(self._wall_s - self.waited, 0.0)
+
+    @contextlib.contextmanager
+    def running(self) -> Any:
+        start = time.monotonic()
+        try:
+            yield
+        finally:
+            self.waited += time.monotonic() - start
+
+
+class StudentLine:
+    """One student process. `ask` gives the answer, or raises Failed, Raised, NotLoadedError or EndedError."""
+
+    def __init__(self, control: Control, clock: Clock, job: dict[str, Any], files: bytes, *, hidden: bool) -> None:
+        from grading.runner import checks, values
+
+        self._checks = checks
+        self._values = values
+        self._control = control
+        self._clock = clock
+        self._call_s = float(job["limits"]["call_s"])
+        self._hidden = hidden
+        self._number, self._channel = control.student(hidden=hidden)
+        self._receive("boot", time.monotonic() + BOOT_S, 0)
+        self.unloadable: dict[str, tuple[str, str]] = {}
+        answer = self._exchange({"op": "load", "files": job["files"], "entry": job["entry"]}, files, "load", clock.left)
+        if isinstance(answer, dict):
+            self.unloadable = {str(name): (str(why[0]), str(why[1])) for name, why in answer.items()}
+
+    def ask(self, operation: str, **arguments: Any) -> Any:
+        name = arguments.get("name", "")
+        if "ref" not in arguments and "." in name:
+            why = self.unloadable.get(name.rpartition(".")[0])
+            if why:
+                raise NotLoadedError(*why)
+        data, payload = self._values.pack(arguments, depth=-2)
+        limit = min(self._call_s, self._clock.left)
+        return self._exchange({"op": operation, "request": data}, payload, "call" if limit == self._call_s else "wall", limit)
+
+    def forget(self) -> None:
+        self._exchange({"op": "forget"}, b"", "call", min(self._call_s, self._clock.left))
+
+    def close(self) -> None:
+        self._channel.close()
+        self._control.ask("ended", student=self._number, why="done", hidden=self._hidden)
+
+    def _exchange(self, header: dict[str, Any], payload: bytes, phase: str, limit: float) -> Any:
+        number = secrets.randbits(62)
+        frame = pack_frame({"id": number, **header}, payload)
+        deadline = time.monotonic() + limit
+        with self._clock.running():
+            try:
+                send_frame(self._channel, frame, deadline)
+            except DeadlineError:
+                self._end(phase)
+            except Closed:
+                self._end("closed", phase)
+            answer = self._receive(phase, deadline, number)
+        return self._judge(answer, phase)
+
+    def _receive(self, phase: str, deadline: float, number: int) -> Frame:
+        try:
+            frame = receive_frame(self._channel, deadline)
+        except DeadlineError:
+            self._end(phase)
+        except Closed:
+            self._end("closed", phase)
+        except ProtocolError as error:
+            self._end("protocol", detail=str(error))
+        if frame.header.get("id") != number:
+            self._end("protocol", detail="a reply to another request")
+        return frame
+
+    def _judge(self, frame: Frame, phase: str) -> Any:
+        header = frame.header
+        if "problem" not in header:
+            try:
+                return self._values.unpack(header.get("value"), frame.payload, depth=-1 if phase == "load" else 0)
+            except ProtocolError as error:
+                self._end("protocol", detail=str(error))
+        message = str(header.get("message", ""))[:2000]
+        builtin = str(header.get("builtin", ""))
+        builtin = builtin if builtin in _EXCEPTIONS else "Exception"
+        if header["problem"] == "memory":
+            self._end("memory")
+        if header["problem"] == "load":
+            raise NotLoadedError(message, builtin)
+        if header["problem"] == "raised":
+            raise self._checks.Raised(message, builtin)
+        raise self._checks.Failed(message)
+
+    def _end(self, why: str, phase: str = "", detail: str = "") -> Any:
+        self._channel.close()
+        reply = self._control.ask("ended", student=self._number, why=why, phase=phase, detail=detail, hidden=self._hidden)
+        raise EndedError(reply["message"])
+
+
+class Stage:
+    """The visible or the hidden checks, and the student process they share."""
+
+    def __init__(self, checker: "Checker", *, hidden: bool) -> None:
+        self._checker = checker
+        self._hidden = hidden
+        self._line: StudentLine | None = None
+        self._ends = 0
+
+    def line(self, *, fresh: bool) -> StudentLine:
+        if self._ends > RESTARTS:
+            raise EndedError(messages.TOO_MANY_ENDS.format(count=self._ends))
+        if fresh:
+            self.close()
+        if self._line is None:
+            self._line = self._checker.start(hidden=self._hidden)
+        return self._line
+
+    def after(self, *, ended: bool, fresh: bool) -> None:
+        if ended:
+            self._ends += 1
+            self._line = None
+        elif fresh:
+            self.close()
+        elif self._line is not None:
+            try:
+                self._line.forget()
+            except EndedError:
+                self._line = None
+
+    def close(self) -> None:
+        if self._line is not None:
+            self._line.close()
+            self._line = None
+
+
+class Checker:
+    def __init__(self, control: Control, job: dict[str, Any], files: bytes, registered: dict[str, Any]) -> None:
+        self._control = control
+        self._job = job
+        self._files = files
+        self._registered = registered
+        self._clock = Clock(float(job["limits"]["wall_s"]))
+        self._given_up = ""
+
+    def start(self, *, hidden: bool) -> StudentLine:
+        """A student process with the hand-in loaded. If it does not live through that, no other would: the rest is not run."""
+        try:
+            return StudentLine(self._control, self._clock, self._job, self._files, hidden=hidden)
+        except EndedError as error:
+            self._given_up = str(error)
+            raise
+
+    def run(self) -> None:
+        visible = [spec for spec in self._job["checks"] if spec["visibility"] == "visible"]
+        hidden = [spec for spec in self._job["checks"] if spec["visibility"] != "visible"]
+        random.SystemRandom().shuffle(hidden)
+        for specs, is_hidden in ((visible, False), (hidden, True)):
+            stage = Stage(self, hidden=is_hidden)
+            for spec in specs:
+                self._control.tell("begin", check=spec["id"], hidden=is_hidden)
+                self._control.tell("result", check=spec["id"], **self._check(stage, spec, hidden=is_hidden))
+            stage.close()
+        self._control.tell("done", waited=self._clock.waited)
+
+    def _check(self, stage: Stage, spec: dict[str, Any], *, hidden: bool) -> dict[str, Any]:
+        import torch
+
+        from grading.runner.checks import Failed, Raised, Student, Trial
+
+        if self._given_up:
+            return _result(judged=False, message=self._given_up)
+        if self._clock.left <= 0:
+            return _result(judged=False, message=messages.ended("wall", {"wall": messages.seconds(self._job["limits"]["wall_s"])}))
+        trial = Trial(seed=self._job["seed"], check_id=spec["id"])
+        torch.manual_seed(trial.seed)
+        ended = False
+        try:
+            self._registered[spec["id"]](Student(stage.line(fresh=spec["fresh"])), trial)
+            if not trial.comparisons:
+                raise AssignmentError(messages.VACUOUS.format(id=spec["id"]))
+            return _result(passed=True)
+        except EndedError as error:
+            ended = True
+            return _result(judged=False, message=messages.HIDDEN_UNJUDGED.format(why=error) if hidden else str(error))
+        except NotLoadedError as error:
+            return _result(judged=False, message=str(error), builtin=error.builtin)
+        except Raised as error:
+            message = f"{error.kind}, {messages.HIDDEN}" if hidden else str(error)
+            return _result(message=message, staff=str(error))
+        except Failed as error:
+            return _result(message=messages.HIDDEN_FAILED if hidden else str(error), staff=str(error))
+        except Exception as error:  # noqa: BLE001 - whatever an instructor's check raises is the assignment's
+            return _result(judged=False, assignment=True, message=messages.ASSIGNMENT_CHECK, staff=_trace(error))
+        finally:
+            stage.after(ended=ended, fresh=spec["fresh"])
+
+
+def _result(
+    *, passed: bool = False, judged: bool = True, assignment: bool = False, message: str = "", staff: str = "", builtin: str = ""
+) -> dict[str, Any]:
+    return {
+        "passed": passed,
+        "judged": judged,
+        "assignment": assignment,
+        "message": message[:2000],
+        "staff": staff[:8000] or builtin,
+    }
+
+
+def _trace(error: Exception) -> str:
+    if isinstance(error, AssignmentError):
+        return str(error)
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename.startswith(str(BUNDLE))]
+    lines = [f"{Path(frame.filename).name} line {frame.lineno}: {frame.line}" for frame in frames]
+    return "\n".join([f"{type(error).__name__}: {error}", *lines])
+
+
+def _load_bundle(data: bytes, ids: set[str]) -> dict[str, Any]:
+    """Import checks.py of the bundle; {check id: function}. AssignmentError when it does not fit homework.toml."""
+    from grading.runner import checks
+
+    BUNDLE.mkdir()
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            archive.extractall(BUNDLE)
+    except (zipfile.BadZipFile, OSError) as error:
+        raise AssignmentError(f"the homework's bundle cannot be read: {error}") from None
+    os.chdir(BUNDLE)
+    sys.path.insert(0, str(BUNDLE))
+    spec = importlib.util.spec_from_file_location("checks", BUNDLE / "checks.py")
+    assert spec is not None
+    assert spec.loader is not None
+    try:
+        spec.loader.exec_module(importlib.util.module_from_spec(spec))
+    except Exception as error:  # noqa: BLE001 - instructor's code
+        raise AssignmentError(f"checks.py does not load: {_trace(error)}") from None
+    bound = set(checks.registered)
+    if bound != ids:
+        missing, extra = ", ".join(sorted(ids - bound)), ", ".join(sorted(bound - ids))
+        parts = [f"no function for {missing}"] * bool(missing) + [f"no row in homework.toml for {extra}"] * bool(extra)
+        raise AssignmentError(f"checks.py and homework.toml do not fit: {'; '.join(parts)}")
+    return dict(checks.registered)
+
+
+def _read_job() -> tuple[dict[str, Any], bytes, bytes]:
+    """(header, bundle, files one after the other)"""
+    with open(JOB, "rb") as file:
+        data = file.read()
+    length = int.from_bytes(data[:4])
+    job: dict[str, Any] = json.loads(data[4 : 4 + length])
+    middle = 4 + length + job["bundle_size"]
+    return job, data[4 + length : middle], data[middle:]
+
+
+def main(argument: str) -> None:
+    settings = json.loads(argument)
+    confine(3, settings["threads"])
+    sys.path += settings["site"]
+    import torch
+
+    torch.set_num_threads(1)
+    control = Control()
+    try:
+        job, bundle, files = _read_job()
+        registered = _load_bundle(bundle, {spec["id"] for spec in job["checks"]})
+        control.tell("loaded")
+        Checker(control, job, files, registered).run()
+    except AssignmentError as error:
+        control.tell("assignment", message=str(error))
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)

@@ -1,0 +1,163 @@
+"""Who notices that a sandbox takes too much memory: a memory cgroup where one can be made, else the host, which adds up and kills.
+
+Resource limits alone do not do it: RLIMIT_DATA counts neither shared memory nor files in a tmpfs.
+"""
+
+import contextlib
+import os
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+_CGROUP_ROOT = Path("/sys/fs/cgroup")
+
+
+class Watch(Protocol):
+    """Watches one sandbox from before its first process to its end."""
+
+    def attach(self, pid: int) -> None:
+        """`pid` is the launcher; what it starts belongs to it."""
+
+    def exceeded(self, scratch: Sequence[int]) -> bool:
+        """Whether the limit was passed. `scratch`: descriptors of the sandbox's tmpfs directories."""
+
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class CgroupFiles:
+    """The names of cgroup v1 or v2 for the same things."""
+
+    version: int
+    limit: str
+    swap: str
+    swap_value: str  # "" = the same as the limit
+    events: str
+    group: Path
+
+    def make(self, limit_bytes: int) -> "CgroupWatch":
+        path = self.group / f"sandbox-{os.getpid()}-{secrets.token_hex(4)}"
+        path.mkdir()
+        try:
+            (path / self.limit).write_text(str(limit_bytes))
+            if (path / self.swap).exists():
+                (path / self.swap).write_text(self.swap_value or str(limit_bytes))
+        except OSError:
+            path.rmdir()
+            raise
+        return CgroupWatch(path, self)
+
+
+class CgroupWatch:
+    """The kernel kills; this reads that it did. The launcher's few megabytes are counted with the rest."""
+
+    def __init__(self, path: Path, files: CgroupFiles) -> None:
+        self.path = path
+        self._files = files
+
+    def attach(self, pid: int) -> None:
+        (self.path / "cgroup.procs").write_text(str(pid))
+
+    def exceeded(self, scratch: Sequence[int]) -> bool:  # noqa: ARG002 - the kernel counts tmpfs itself
+        events = dict(line.split(" ", 1) for line in (self.path / self._files.events).read_text().splitlines())
+        return int(events.get("oom_kill", "0")) > 0
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):  # a process that is still being reaped; the next host's start removes it
+            self.path.rmdir()
+
+
+class ProcessWatch:
+    """Adds up the proportional memory (PSS) of a sandbox's processes and what its tmpfs hold."""
+
+    def __init__(self, limit_bytes: int) -> None:
+        self._limit = limit_bytes
+        self._launcher = 0
+
+    def attach(self, pid: int) -> None:
+        self._launcher = pid
+
+    def exceeded(self, scratch: Sequence[int]) -> bool:
+        used = sum((stat.f_blocks - stat.f_bfree) * stat.f_frsize for stat in map(os.fstatvfs, scratch))
+        pids = list(_descendants(self._launcher))
+        # Resident pages count a shared page once per process: an upper bound that is cheap to read.
+        if used + sum(map(_resident, pids)) <= self._limit:
+            return False
+        return used + sum(map(_proportional, pids)) > self._limit
+
+    def close(self) -> None:
+        pass
+
+
+def find_cgroup(root: Path = _CGROUP_ROOT, own: Path = Path("/proc/self/cgroup")) -> CgroupFiles | None:
+    """Where this process may make memory cgroups, tried out, or None."""
+    for files in _candidates(root, own):
+        try:
+            files.make(64 * 2**20).close()
+        except OSError:
+            continue
+        return files
+    return None
+
+
+def _candidates(root: Path, own: Path) -> list[CgroupFiles]:
+    found = []
+    for line in own.read_text().splitlines():
+        _, controllers, path = line.split(":", 2)
+        if "memory" in controllers.split(","):
+            group = root / "memory" / path.lstrip("/")
+            found.append(CgroupFiles(1, "memory.limit_in_bytes", "memory.memsw.limit_in_bytes", "", "memory.oom_control", group))
+        elif not controllers:
+            group = root / path.lstrip("/")
+            control = group / "cgroup.subtree_control"
+            if control.exists() and "memory" in control.read_text().split():
+                found.append(CgroupFiles(2, "memory.max", "memory.swap.max", "0", "memory.events", group))
+    return found
+
+
+def remove_leftovers(files: CgroupFiles) -> None:
+    """Groups of hosts that were killed."""
+    for path in files.group.glob("sandbox-*"):
+        with contextlib.suppress(OSError):
+            path.rmdir()
+
+
+def _descendants(pid: int) -> list[int]:
+    found: list[int] = []
+    waiting = [pid]
+    while waiting:
+        parent = waiting.pop()
+        for task in _listdir(f"/proc/{parent}/task"):
+            children = [int(word) for word in _read(f"/proc/{parent}/task/{task}/children").split()]
+            found += children
+            waiting += children
+    return found
+
+
+def _listdir(path: str) -> list[str]:
+    try:
+        return os.listdir(path)
+    except OSError:  # the process has ended
+        return []
+
+
+def _read(path: str) -> str:
+    try:
+        with open(path) as file:
+            return file.read()
+    except OSError:
+        return ""
+
+
+def _resident(pid: int) -> int:
+    fields = _read(f"/proc/{pid}/statm").split()
+    return int(fields[1]) * os.sysconf("SC_PAGE_SIZE") if fields else 0
+
+
+def _proportional(pid: int) -> int:
+    for line in _read(f"/proc/{pid}/smaps_rollup").splitlines():
+        if line.startswith("Pss:"):
+            return int(line.split()[1]) * 1024
+    return _resident(pid)

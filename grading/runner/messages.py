@@ -1,0 +1,49 @@
+"""What people read when a run does not end as hoped: short, whose side it is, and what to do. Data, so that tests and pages share it."""
+
+from typing import Any
+
+HIDDEN = "in a hidden check"
+
+NOT_RUN = "Not run: {why}"
+HIDDEN_FAILED = "This hidden check did not pass."
+HIDDEN_UNJUDGED = "Not judged, in a hidden check: {why}"
+ASSIGNMENT_CHECK = "This check itself failed; that is not your code's doing. The course staff can see why."
+ASSIGNMENT = "The checks of this homework could not run; that is not your code's doing. The course staff can see why."
+SYSTEM = "The run failed on our side; it does not count as an attempt and will be tried again."
+VACUOUS = "the check “{id}” ended without comparing anything"
+NO_ANSWER = "The code ended before it answered."
+TOO_MANY_ENDS = "the code had to be stopped {count} times before."
+
+MISSING_FILE = "{file} was not handed in."
+MISSING_MODULE = "{file} imports the module `{module}`, which is not in this runtime."
+SYNTAX = "{file} has a syntax error on line {line}: {what}"
+IMPORT_FAILED = "{file} could not be imported: {what}"
+NO_NAME = "{file} has no {kind} {name}."
+NO_ATTRIBUTE = "{owner} objects have no {kind} {name}."
+TOO_LARGE = "The answer cannot be taken over: {what}."
+
+
+def seconds(value: float) -> str:
+    return f"{value:g} s"
+
+
+def megabytes(value: int) -> str:
+    return f"{value / 1024:g} GB" if value >= 1024 else f"{value} MB"
+
+
+_ENDED = {
+    "exit": "The process ended by itself{status} before it answered. Take out os._exit, exit and the like.",
+    "signal": "The process crashed{status} before it answered.",
+    "memory": "Stopped at the memory limit of {memory}. Look for a tensor or a list that grows.",
+    "call": "Stopped: no answer after {call}. Look for an endless or a very slow loop.",
+    "load": "Stopped after {wall} of wall time, while the hand-in was imported. Put work into functions.",
+    "wall": "Stopped after {wall} of wall time.",
+    "cpu": "Stopped after {cpu} of CPU time.",
+    "output": "Stopped after printing more than {flood}.",
+    "protocol": "Stopped: something other than an answer was written to the checker's connection.",
+}
+
+
+def ended(reason: str, details: dict[str, Any]) -> str:
+    """Why a student process had to end. Reasons: exit, signal, memory, call, load, wall, cpu, output, protocol."""
+    return _ENDED[reason].format(**details)

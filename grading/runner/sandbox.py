@@ -1,0 +1,319 @@
+"""Sandboxed Python processes, as the host sees them: probe what this machine allows, start one, watch it, kill it.
+
+The cage itself is made by `launcher.py` (root, namespaces, limits) and `confine.py` (system calls). There is no unsafe mode: when the probe
+does not find every wall standing, nothing runs.
+"""
+
+import contextlib
+import errno
+import functools
+import json
+import os
+import select
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from grading.runner import seccomp
+from grading.runner.limits import Limits
+from grading.runner.memory import CgroupFiles, ProcessWatch, Watch, find_cgroup, remove_leftovers
+
+SANDBOX_UID = 64090  # of nobody; the host's processes and files never have it
+CODE = "/opt/runner"  # where the sandbox finds this package
+SCRATCH = "/tmp"  # noqa: S108 - inside the sandbox
+
+_PACKAGE = Path(__file__).resolve().parent
+_SYSTEM_TREES = ("/usr/lib", "/usr/lib32", "/usr/lib64", "/usr/libx32", "/usr/local/lib", "/usr/share/zoneinfo", "/etc/ld.so.cache")
+_LIBRARY_LINKS = ("/lib", "/lib32", "/lib64", "/libx32")
+_DEVICES = ("/dev/null", "/dev/zero", "/dev/urandom", "/dev/random")
+_TEXTS = {
+    "/etc/passwd": "student:x:1000:1000:student:/tmp:/bin/false\n",
+    "/etc/group": "student:x:1000:\n",
+    "/etc/hosts": "127.0.0.1 localhost\n",
+}
+_BOOTSTRAP = "import sys; sys.path.append({code!r}); from grading.runner import {module}; {module}.main(sys.argv[1])"
+
+
+@dataclass(frozen=True)
+class Tier:
+    """How runs are caged here. `why_not_better` is empty for the best tier, else says what would lift it."""
+
+    name: str
+    why_not_better: str = ""
+
+
+@dataclass(frozen=True)
+class Refused:
+    """No tier holds, so nothing runs: why, and what an administrator can do about it."""
+
+    reason: str
+    fix: str
+
+
+@dataclass(frozen=True)
+class Interpreter:
+    """A Python as a sandbox needs it: the real binary and the folders that it imports from."""
+
+    binary: Path
+    libraries: tuple[Path, ...]
+    site: tuple[Path, ...]
+
+
+@dataclass(frozen=True)
+class Exit:
+    """How a sandbox's first process ended: an exit status, or minus a signal's number."""
+
+    status: int
+    cpu_s: float = 0.0
+    peak_kb: int = 0
+
+
+class LaunchError(Exception):
+    """The sandbox could not be built. `number` is the errno of `step`."""
+
+    def __init__(self, step: str, number: int) -> None:
+        super().__init__(f"{step}: {os.strerror(number)}")
+        self.step = step
+        self.number = number
+
+
+@functools.lru_cache(maxsize=16)
+def inspect_interpreter(python: Path) -> Interpreter:
+    """Ask `python` where it lives. It is the runtime's own interpreter, so running it is as safe as having installed it."""
+    program = "import json, os, sys; print(json.dumps([os.path.realpath(sys.executable), sys.path]))"
+    answer = subprocess.run([python, "-I", "-c", program], capture_output=True, check=True, timeout=30, cwd="/", env={})
+    binary, path = json.loads(answer.stdout)
+    prefix = Path(binary).parents[1]
+    libraries = tuple(folder for name in ("lib", "lib64") if (folder := prefix / name).is_dir() and not folder.is_symlink())
+    site = tuple(Path(folder) for folder in path if Path(folder).name in ("site-packages", "dist-packages") and Path(folder).is_dir())
+    return Interpreter(Path(binary), libraries, site)
+
+
+def trees(interpreter: Interpreter) -> list[tuple[str, str]]:
+    """(source, path inside) of all that a sandbox sees of the host, outermost first and none twice."""
+    sources = [Path(path) for path in _SYSTEM_TREES if Path(path).exists()]
+    sources += [Path(path) for path in _LIBRARY_LINKS if Path(path).is_dir() and not Path(path).is_symlink()]
+    sources += [interpreter.binary, *interpreter.libraries, *interpreter.site]
+    kept: list[Path] = []
+    for source in sorted(set(sources), key=lambda path: len(path.parts)):
+        if not any(source.is_relative_to(other) for other in kept):
+            kept.append(source)
+    return [(str(path), str(path)) for path in kept] + [(str(_PACKAGE), f"{CODE}/grading/runner")]
+
+
+class Sandbox:
+    """One sandboxed process. Start it with `start`; register `fileno()` for reading and call `poll()` when it is readable."""
+
+    def __init__(self, launcher: subprocess.Popen[bytes], control: socket.socket, watch: Watch) -> None:
+        self._launcher = launcher
+        self._control = control
+        self._watch = watch
+        self._scratch: list[int] = []
+        self.exit: Exit | None = None
+        self.error: LaunchError | None = None
+
+    def fileno(self) -> int:
+        return self._control.fileno()
+
+    @property
+    def ended(self) -> bool:
+        return self.exit is not None or self.error is not None
+
+    def poll(self) -> None:
+        """Take what the launcher reports; sets `exit` or `error` when it is over."""
+        while not self.ended:
+            try:
+                message, fds, _, _ = socket.recv_fds(self._control, 4096, 4)
+            except BlockingIOError:
+                return
+            except OSError:
+                message, fds = b"", []
+            self._scratch += fds
+            if not message:  # the launcher itself was killed
+                self.exit = Exit(-9)
+                return
+            report = json.loads(message)
+            if "error" in report:
+                self.error = LaunchError(report["error"], report["errno"])
+            elif "exited" in report:
+                self.exit = Exit(report["exited"], report["cpu_s"], report["peak_kb"])
+
+    def over_memory(self) -> bool:
+        return self._watch.exceeded(self._scratch)
+
+    def kill(self) -> None:
+        """Ask the launcher to kill everything in there; `exit` follows."""
+        with contextlib.suppress(OSError):
+            self._control.shutdown(socket.SHUT_WR)
+
+    def close(self) -> None:
+        """Kill, wait, and let go of everything."""
+        self.kill()
+        try:
+            self._launcher.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            self._launcher.kill()  # pid 1 dies with it
+            self._launcher.wait()
+        self._control.close()
+        for fd in self._scratch:
+            os.close(fd)
+        self._scratch = []
+        self._watch.close()
+
+
+@dataclass
+class Factory:
+    """Starts sandboxes for one host; what does not change between them is made once."""
+
+    cgroup: CgroupFiles | None = None
+    filter_fd: int = field(default_factory=lambda: seccomp.sealed(seccomp.build(), "filter"))
+
+    @property
+    def memory_guard(self) -> str:
+        return f"cgroup v{self.cgroup.version}" if self.cgroup else "process sums"
+
+    def start(
+        self,
+        module: str,
+        argument: dict[str, object],
+        *,
+        interpreter: Interpreter,
+        limits: Limits,
+        memory_mb: int,
+        stdout: int,
+        stderr: int,
+        fds: Sequence[int],
+        extra_scratch: int = 0,
+    ) -> Sandbox:
+        """Start `grading.runner.<module>.main(argument)` with `fds` as 4, 5, … (3 is the filter). Raises OSError."""
+        argument = {"site": [str(path) for path in interpreter.site], "threads": limits.threads, **argument}
+        megabyte = 2**20
+        plan = {
+            "uid": SANDBOX_UID,
+            "trees": trees(interpreter),
+            "devices": _DEVICES,
+            "links": [(str(Path(path).readlink()), path) for path in _LIBRARY_LINKS if Path(path).is_symlink()],
+            "texts": _TEXTS,
+            "scratch_bytes": limits.tmp_mb * megabyte + extra_scratch,
+            "scratch_files": limits.files,
+            "rlimits": {
+                "RLIMIT_CPU": int(limits.cpu_s) + 1,
+                # Reserved address space is not used memory: the memory watch decides first, this bounds what it can miss.
+                "RLIMIT_DATA": (memory_mb + 512) * megabyte,
+                "RLIMIT_FSIZE": limits.file_mb * megabyte,
+                "RLIMIT_NPROC": limits.processes,
+                "RLIMIT_NOFILE": 512,
+                "RLIMIT_CORE": 0,
+                "RLIMIT_MEMLOCK": 0,
+                "RLIMIT_MSGQUEUE": 0,
+                "RLIMIT_SIGPENDING": 512,
+                "RLIMIT_STACK": 64 * megabyte,
+            },
+            "argv": [
+                str(interpreter.binary),
+                *("-I", "-S", "-X", "utf8", "-c", _BOOTSTRAP.format(code=CODE, module=module)),
+                json.dumps(argument),
+            ],
+        }
+        memory_bytes = memory_mb * megabyte
+        watch: Watch = self.cgroup.make(memory_bytes) if self.cgroup else ProcessWatch(memory_bytes)
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        try:
+            launcher = subprocess.Popen(
+                [sys.executable, "-I", "-S", _PACKAGE / "launcher.py", str(theirs.fileno())],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                pass_fds=[theirs.fileno()],
+                env={},
+                cwd="/",
+                start_new_session=True,
+            )
+        except OSError:
+            ours.close()
+            watch.close()
+            raise
+        finally:
+            theirs.close()
+        sandbox = Sandbox(launcher, ours, watch)
+        try:
+            watch.attach(launcher.pid)
+            with Path(os.devnull).open() as stdin:
+                socket.send_fds(ours, [json.dumps(plan).encode()], [stdin.fileno(), stdout, stderr, self.filter_fd, *fds])
+            ours.setblocking(False)
+        except OSError:
+            sandbox.close()
+            raise
+        return sandbox
+
+
+def probe() -> tuple[Tier | Refused, Factory | None]:
+    """Build a sandbox with this process's own Python and look whether every wall stands."""
+    if not sys.platform.startswith("linux"):
+        return Refused("The sandbox needs Linux.", "Run the runner host on Linux x86-64."), None
+    try:
+        cgroup = find_cgroup()
+        if cgroup:
+            remove_leftovers(cgroup)
+        factory = Factory(cgroup)
+    except (RuntimeError, OSError) as error:
+        return Refused(f"The system call filter cannot be built: {error}.", "Install libseccomp: apt-get install libseccomp2"), None
+    with tempfile.TemporaryFile() as output:
+        try:
+            sandbox = factory.start(
+                "probe_main",
+                {},
+                interpreter=inspect_interpreter(Path(sys.executable)),
+                limits=Limits(cpu_s=10),
+                memory_mb=256,
+                stdout=output.fileno(),
+                stderr=output.fileno(),
+                fds=[],
+            )
+        except (OSError, subprocess.SubprocessError) as error:
+            return Refused(f"No process could be started: {error}.", "Look at the limits of this user: ulimit -a"), None
+        try:
+            return _judge(sandbox, output.fileno()), factory
+        finally:
+            sandbox.close()
+
+
+def _judge(sandbox: Sandbox, output: int) -> Tier | Refused:
+    while not sandbox.ended:
+        if not select.select([sandbox], [], [], 20)[0]:
+            return Refused("A trial sandbox did not answer within 20 s.", "Look at the machine's load and try again.")
+        sandbox.poll()
+    if sandbox.error:
+        return explain(sandbox.error)
+    said = os.pread(output, 2000, 0).decode(errors="replace").strip()
+    if sandbox.exit is None or sandbox.exit.status != 0:
+        return Refused(f"A trial sandbox failed: {said or sandbox.exit}.", "Report this with the kernel's version.")
+    return Tier("namespaces")
+
+
+def explain(error: LaunchError) -> Refused:
+    """What a refused step means for whoever runs the machine."""
+    reason = f"A sandbox could not be built ({error})."
+    if error.number == errno.ENOSYS:
+        return Refused(reason, "Use Linux 5.12 or newer.")
+    if error.step in ("unshare", "uid_map") or error.number in (errno.EPERM, errno.EACCES, errno.ENOSPC, errno.EUSERS):
+        for path, wanted, command in (
+            ("/proc/sys/kernel/apparmor_restrict_unprivileged_userns", "0", "sysctl -w kernel.apparmor_restrict_unprivileged_userns=0"),
+            ("/proc/sys/kernel/unprivileged_userns_clone", "1", "sysctl -w kernel.unprivileged_userns_clone=1"),
+        ):
+            with contextlib.suppress(OSError):
+                if Path(path).read_text().strip() != wanted:
+                    return Refused(reason, f"As root: {command}")
+        with contextlib.suppress(OSError):
+            if Path("/proc/sys/user/max_user_namespaces").read_text().strip() == "0":
+                return Refused(reason, "As root: sysctl -w user.max_user_namespaces=15000")
+        return Refused(
+            reason,
+            "Allow user namespaces to this process. In a container: start it with --security-opt seccomp=unconfined "
+            "--security-opt apparmor=unconfined --security-opt systempaths=unconfined.",
+        )
+    return Refused(reason, "Report this with the kernel's version.")
