@@ -125,7 +125,7 @@ class Migration(migrations.Migration):
                 ("subject", models.CharField(max_length=200)),
                 ("body", models.TextField()),
                 ("created_at", models.DateTimeField(auto_now_add=True)),
-                ("not_before", models.DateTimeField(auto_now_add=True)),
+                ("not_before", models.DateTimeField()),
                 ("sent_at", models.DateTimeField(blank=True, null=True)),
                 ("attempts", models.PositiveSmallIntegerField(default=0)),
                 ("last_error", models.TextField(blank=True)),
