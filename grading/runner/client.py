@@ -1,0 +1,84 @@
+"""The other end of `server.py`, for the worker that executes a claimed run."""
+
+import contextlib
+import select
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from grading.runner.host import Cancelled, Job
+from grading.runner.outcome import Outcome, Progress
+from grading.runner.protocol import DeadlineError, ProtocolError, TooLargeError, pack_frame, receive_frame, send_frame
+from grading.runner.wire import MAX_HEADER, address, pack_job
+
+CONNECT_S = 5.0
+SLACK_S = 300.0  # over the wall limit, for starting, for the checks' own time, and for a busy machine
+_TICK_S = 0.25
+
+
+class HostUnavailable(Exception):  # noqa: N818 - the contract's name
+    """No runner host answers, or it went away during the job. The text says which, for staff."""
+
+
+def run_job(
+    socket_path: Path,
+    job: Job,
+    on_progress: Callable[[Progress], None] | None = None,
+    *,
+    cancelled: threading.Event | None = None,
+) -> Outcome:
+    """Have the host judge a hand-in. Raises HostUnavailable; Cancelled after `cancelled` was set, with the job killed."""
+    try:
+        frame = pack_job(job)
+    except TooLargeError as error:
+        raise HostUnavailable(f"the job cannot be sent: {error}") from error
+    end = time.monotonic() + job.limits.wall_s + SLACK_S
+    with _connected(socket_path) as connection:
+        send_frame(connection, frame, time.monotonic() + SLACK_S)
+        while True:
+            answer = _next(connection, end, cancelled)
+            if "outcome" in answer:
+                return Outcome.from_json(answer["outcome"])
+            if "refused" in answer:
+                raise HostUnavailable(str(answer["refused"]))
+            if on_progress and "progress" in answer:
+                on_progress(Progress.from_json(answer["progress"]))
+
+
+def ping(socket_path: Path) -> dict[str, Any]:
+    """{tier, why_not_better | reason and fix, running, load}: `tier` is empty when nothing can run there. Raises HostUnavailable."""
+    with _connected(socket_path) as connection:
+        send_frame(connection, pack_frame({"op": "ping"}), time.monotonic() + CONNECT_S)
+        return receive_frame(connection, time.monotonic() + CONNECT_S).header
+
+
+@contextlib.contextmanager
+def _connected(socket_path: Path) -> Iterator[socket.socket]:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.settimeout(CONNECT_S)
+        try:
+            with address(socket_path) as name:
+                connection.connect(name)
+        except OSError as error:
+            raise HostUnavailable(f"no runner host answers on {socket_path}: {error.strerror or error}") from error
+        connection.setblocking(False)
+        try:
+            yield connection
+        except (ProtocolError, DeadlineError) as error:
+            raise HostUnavailable(f"the runner host went away: {error or 'no answer in time'}") from error
+
+
+def _next(connection: socket.socket, end: float, cancelled: threading.Event | None) -> dict[str, Any]:
+    while cancelled and not _readable(connection):
+        if cancelled.is_set():
+            raise Cancelled
+        if time.monotonic() > end:
+            raise DeadlineError
+    return receive_frame(connection, end, max_header=MAX_HEADER).header
+
+
+def _readable(connection: socket.socket) -> bool:
+    return bool(select.select([connection], [], [], _TICK_S)[0])

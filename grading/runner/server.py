@@ -1,0 +1,123 @@
+"""The runner host's socket: one connection is one job, or one ping. A job whose connection closes is killed."""
+
+import contextlib
+import fcntl
+import os
+import select
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from grading.runner.host import Cancelled, Host
+from grading.runner.outcome import Progress
+from grading.runner.protocol import DeadlineError, ProtocolError, TooLargeError, pack_frame, receive_frame, send_frame
+from grading.runner.sandbox import Refused
+from grading.runner.wire import MAX_HEADER, MAX_PAYLOAD, address, unpack_job
+
+REQUEST_S = 60.0  # to send a whole job
+ANSWER_S = 30.0  # to take an answer; a client that does not read is gone
+_POLL_S = 0.2
+
+
+class AlreadyServedError(Exception):
+    """Another runner host holds this socket."""
+
+
+def serve(host: Host, socket_path: Path, *, stop: threading.Event, ready: threading.Event | None = None) -> None:
+    """Answer on `socket_path` until `stop` is set; then every job that still runs is killed. Raises AlreadyServedError, OSError.
+
+    The socket's folder is made 0700: whoever can reach it may run jobs.
+    """
+    with _locked(socket_path), socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+        socket_path.unlink(missing_ok=True)
+        with address(socket_path) as name:
+            listener.bind(name)
+        listener.listen(64)
+        listener.settimeout(_POLL_S)
+        if ready:
+            ready.set()
+        threads: list[threading.Thread] = []
+        try:
+            while not stop.is_set():
+                try:
+                    connection, _ = listener.accept()
+                except TimeoutError:
+                    continue
+                thread = threading.Thread(target=_serve_one, args=(host, connection, stop))
+                thread.start()
+                threads = [other for other in threads if other.is_alive()] + [thread]
+        finally:
+            stop.set()
+            socket_path.unlink(missing_ok=True)
+            for thread in threads:
+                thread.join()
+
+
+@contextlib.contextmanager
+def _locked(socket_path: Path) -> Iterator[None]:
+    folder = socket_path.parent
+    folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(0o700)
+    with socket_path.with_suffix(".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise AlreadyServedError(f"another runner host serves {socket_path}") from None
+        yield
+
+
+def _serve_one(host: Host, connection: socket.socket, stop: threading.Event) -> None:
+    with connection, contextlib.suppress(ProtocolError, DeadlineError, OSError):
+        connection.setblocking(False)
+        frame = receive_frame(connection, time.monotonic() + REQUEST_S, max_header=MAX_HEADER, max_payload=MAX_PAYLOAD)
+        if frame.header.get("op") == "ping":
+            _send(connection, _described(host))
+            return
+        try:
+            job = unpack_job(frame)
+        except (KeyError, TypeError, ValueError, ProtocolError) as error:
+            _send(connection, {"refused": f"not a job: {error}"})
+            return
+        cancelled = threading.Event()
+        finished = threading.Event()
+        guard = threading.Thread(target=_cancel_when_gone, args=(connection, cancelled, finished, stop))
+        guard.start()
+
+        def tell(progress: Progress) -> None:
+            with contextlib.suppress(ProtocolError, DeadlineError):  # a client that is gone is the guard's business
+                _send(connection, {"progress": progress.to_json()})
+
+        try:
+            outcome = host.run(job, on_progress=tell, cancelled=cancelled)
+        except Cancelled:
+            return
+        finally:
+            finished.set()
+            guard.join()
+        _send(connection, {"outcome": outcome.to_json()})
+
+
+def _send(connection: socket.socket, header: dict[str, object]) -> None:
+    try:
+        frame = pack_frame(header, max_header=MAX_HEADER)
+    except TooLargeError as error:
+        frame = pack_frame({"refused": f"the answer is too large: {error}"})
+    send_frame(connection, frame, time.monotonic() + ANSWER_S)
+
+
+def _cancel_when_gone(connection: socket.socket, cancelled: threading.Event, finished: threading.Event, stop: threading.Event) -> None:
+    poll = select.poll()
+    poll.register(connection, select.POLLRDHUP | select.POLLHUP | select.POLLERR)
+    while not finished.is_set():
+        if stop.is_set() or poll.poll(_POLL_S * 1000):
+            cancelled.set()
+            return
+
+
+def _described(host: Host) -> dict[str, object]:
+    load = os.getloadavg()[0]
+    if isinstance(host.tier, Refused):
+        return {"tier": "", "reason": host.tier.reason, "fix": host.tier.fix, "running": host.running, "load": load}
+    return {"tier": host.tier.name, "why_not_better": host.tier.why_not_better, "running": host.running, "load": load}
