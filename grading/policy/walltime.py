@@ -28,7 +28,7 @@ def _zone(name: str) -> ZoneInfo:
 
 
 def _exists(wall: datetime, zone: ZoneInfo) -> bool:
-    return wall.replace(tzinfo=zone).astimezone(UTC).astimezone(zone).replace(tzinfo=None, fold=0) == wall
+    return wall.replace(tzinfo=zone).astimezone(UTC).astimezone(zone).replace(tzinfo=None) == wall
 
 
 def _later_instant(wall: datetime, zone: ZoneInfo) -> datetime:
@@ -66,7 +66,6 @@ class Due:
             raise ValueError(f"due time {self.wall.isoformat()}: accepted is a local time with whole minutes, such as 2023-10-22 23:59")
         if not 2000 <= self.wall.year < 2200:
             raise ValueError(f"due time {self.wall.isoformat(' ', 'minutes')}: accepted are years from 2000 to 2199")
-        object.__setattr__(self, "wall", self.wall.replace(fold=0))
         if not _exists(self.wall, zone):
             after = clock(_end_of_gap(self.wall, zone), self.zone)
             raise ValueError(
@@ -90,12 +89,12 @@ class Due:
     @classmethod
     def soonest(cls, wall: datetime, zone: str) -> "Due":
         """The due time at `wall` rounded up to the minute, or right after the clock change that skips it. For computed due times."""
-        whole = wall.replace(second=0, microsecond=0, fold=0)
+        whole = wall.replace(second=0, microsecond=0)
         if whole < wall:
             whole += MINUTE
         known = _zone(zone)
         if not _exists(whole, known):
-            whole = _end_of_gap(whole, known).astimezone(known).replace(tzinfo=None, fold=0)
+            whole = _end_of_gap(whole, known).astimezone(known).replace(tzinfo=None)
         return cls(whole, zone)
 
     @property

@@ -65,6 +65,8 @@ DAYS = [
     ("spring, elapsed, exactly 24 h", ELAPSED, "2024-03-09 23:59", "2024-03-11 01:00:00-04:00", 2),
     ("a day that ends in the skipped hour, before it", WALL, "2024-03-09 02:30", "2024-03-10 01:59:59.999999-05:00", 1),
     ("a day that ends in the skipped hour, after it", WALL, "2024-03-09 02:30", "2024-03-10 03:00:00-04:00", 2),
+    ("a day that ends a minute earlier in it, before it", WALL, "2024-03-09 02:29", "2024-03-10 01:59:59.999999-05:00", 1),
+    ("a day that ends a minute earlier in it, after it", WALL, "2024-03-09 02:29", "2024-03-10 03:00:00-04:00", 2),
     ("the day after that ends at its own minute", WALL, "2024-03-09 02:30", "2024-03-11 02:30:59.999999-04:00", 2),
     ("grace, its last microsecond", GRACE, "2023-10-22 23:59", "2023-10-23 00:14:59.999999-04:00", 0),
     ("grace, over", GRACE, "2023-10-22 23:59", "2023-10-23 00:15:00-04:00", 1),

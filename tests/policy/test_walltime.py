@@ -100,7 +100,10 @@ def test_microseconds_are_refused() -> None:
 
 
 def test_the_two_readings_of_an_ambiguous_time_are_one_due_time() -> None:
-    assert Due(datetime(2023, 11, 5, 1, 30, fold=1), NEW_YORK) == Due(datetime(2023, 11, 5, 1, 30), NEW_YORK)
+    later, either = Due(datetime(2023, 11, 5, 1, 30, fold=1), NEW_YORK), Due(datetime(2023, 11, 5, 1, 30), NEW_YORK)
+    assert later == either
+    assert hash(later) == hash(either)
+    assert later.instant == either.instant
 
 
 @pytest.mark.parametrize(
