@@ -17,6 +17,7 @@ for _name in ("run", "uploads", "runtimes"):
 
 DEBUG = env.flag("DEBUG", False)
 SECRET_KEY = env.secret_key(DEBUG, DATA_DIR)
+SECRET_KEY_FALLBACKS = env.words("SECRET_KEY_FALLBACKS", "")
 ALLOWED_HOSTS = env.words("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]")
 CSRF_TRUSTED_ORIGINS = env.words("CSRF_TRUSTED_ORIGINS", "")
 SITE_URL = env.url("SITE_URL", "http://127.0.0.1:8000", ("http", "https")).rstrip("/")
