@@ -17,6 +17,7 @@ what was really installed (Python version and every distribution), because the s
 import errno
 import fcntl
 import hashlib
+import importlib.util
 import json
 import os
 import platform
@@ -194,7 +195,7 @@ def _key(pins: Path) -> str:
 
 
 def _pip() -> list[str]:
-    if subprocess.run([sys.executable, "-m", "pip", "--version"], capture_output=True, check=False).returncode:
+    if importlib.util.find_spec("pip") is None:
         raise InstallError(f"pip is missing from {sys.executable}; install the application with “make install”.")
     return [sys.executable, "-m", "pip"]
 
