@@ -167,7 +167,8 @@ class StudentLine:
         if header["problem"] == "memory":
             self._end("memory")
         if header["problem"] == "load":
-            raise NotLoadedError(message, builtin)
+            # By now the process has seen inputs of its checks; where they are hidden, a text of its own may carry one.
+            raise NotLoadedError(f"{builtin}, {messages.HIDDEN}" if self._hidden else message, builtin)
         if header["problem"] == "raised":
             raise self._checks.Raised(message, builtin)
         raise self._checks.Failed(message)
