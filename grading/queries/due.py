@@ -143,9 +143,16 @@ def homework_points(components: Iterable[Component]) -> Mapping[int, Decimal]:
 
 def last_due(component: Component) -> Due:
     """The latest due time of the component's sections: what everybody waits for before solutions open. Personal ones do not count."""
-    zone = component.homework.course.timezone
-    walls = [component.due_wall, *component.section_dues.values_list("due_wall", flat=True)]
-    return max((Due.parse(wall, zone) for wall in walls), key=lambda due: due.instant)
+    return last_dues([component])[component.pk]
+
+
+def last_dues(components: Sequence[Component]) -> dict[int, Due]:
+    """`last_due` by component; one query."""
+    walls = {component.pk: [component.due_wall] for component in components}
+    for row in SectionDue.objects.filter(component__in=components):
+        walls[row.component_id].append(row.due_wall)
+    zones = {component.pk: component.homework.course.timezone for component in components}
+    return {pk: max((Due.parse(wall, zones[pk]) for wall in times), key=lambda due: due.instant) for pk, times in walls.items()}
 
 
 def _accommodation(row: Accommodation) -> rules.Accommodation:
