@@ -104,7 +104,7 @@ def submission(component: Component, name: str = "ada", answer: str = ANSWER) ->
         receipt_signature="",
     )
     blob = blobs.put_bytes(answer.encode())
-    SubmissionFile.objects.create(submission=made, path="answer.py", size=blob.size, sha256=blob.digest)
+    SubmissionFile.objects.create(submission=made, path="answer.py", size=blob.size, sha256=blob.sha256)
     return made
 
 
