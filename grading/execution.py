@@ -8,19 +8,28 @@ word is found by its expired lease. Failures of ours are tried at most MAX_ATTEM
 Nothing here rings Celery: callers do, through what is handed in.
 """
 
+import enum
 import logging
 import math
+import threading
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
-from typing import Any
+from functools import partial
+from typing import Any, cast
 
 from django.conf import settings
-from django.db import connection, models, transaction
+from django.db import DatabaseError, DataError, IntegrityError, InterfaceError, OperationalError, connection, models, transaction
 
+from courseapp import blobs
 from courseapp.clock import database_now
 from grading.models import Check, Run, RunnerHost, RunResult
-from grading.runner import runtimes
+from grading.runner import client, runtimes
+from grading.runner.host import Cancelled, Job
+from grading.runner.limits import Limits
+from grading.runner.manifest import CheckSpec, Visibility
 from grading.runner.outcome import Outcome, Progress
 
 log = logging.getLogger(__name__)
@@ -39,6 +48,14 @@ _CLAIM_LOCK = 0x72756E  # first key of the advisory locks of claims; the second 
 class Claimed:
     run: Run
     token: int
+
+
+class Work(enum.Enum):
+    """What one look at a queue came to."""
+
+    IDLE = "nothing to claim"
+    UNAVAILABLE = "the runner host does not answer or refuses"
+    DONE = "one run was executed"
 
 
 def claim(queue: str, worker: str, *, min_age: float = 0) -> Claimed | None:
@@ -146,8 +163,183 @@ def report(name: str, queues: list[str], *, tier: str, refusal: str) -> None:
     RunnerHost.objects.update_or_create(name=name, defaults=values, create_defaults={**values, "started_at": now})
 
 
+def refusal() -> str:
+    """Why this machine's runner host cannot be given a run now; empty when it can."""
+    try:
+        answer = client.ping(settings.RUNNER_SOCKET)
+    except client.HostUnavailable as error:
+        return str(error)
+    return "" if answer["tier"] else f"{answer['reason']} {answer['fix']}"
+
+
+def work_once(
+    queue: str,
+    worker: str,
+    *,
+    min_age: float = 0,
+    more: Callable[[str], None] | None = None,
+    stopping: threading.Event | None = None,
+) -> Work:
+    """Claim one run of `queue` and see it through. `more(queue)` is called after the claim when others wait.
+
+    Without a runner host nothing is claimed. When `stopping` is set, the job is killed and the run given back at once.
+    """
+    reason = refusal()
+    if reason:
+        log.warning("Queue %s is left alone: %s", queue, reason)
+        return Work.UNAVAILABLE
+    sort_by_runtime(queue)
+    claimed = claim(queue, worker, min_age=min_age)
+    if claimed is None:
+        return Work.IDLE
+    if more is not None and waits(queue):
+        more(queue)
+    _execute(claimed, stopping or threading.Event())
+    return Work.DONE
+
+
+class _Keeper(threading.Thread):
+    """Keeps the lease of one run while its job works, and has the job killed when the lease is lost or the worker stops."""
+
+    def __init__(self, claimed: Claimed, stopping: threading.Event) -> None:
+        super().__init__(name=f"lease of run {claimed.run.pk}", daemon=True)
+        self.cancelled = threading.Event()
+        self.fenced = False
+        self._claimed = claimed
+        self._stopping = stopping
+        self._over = threading.Event()
+        self._progress: Progress | None = None
+
+    def note(self, progress: Progress) -> None:
+        self._progress = progress
+
+    def run(self) -> None:
+        try:
+            self._keep(settings.RUN_LEASE_SECONDS)
+        finally:
+            connection.close()
+
+    def _keep(self, lease: float) -> None:
+        kept = tried = time.monotonic()
+        noted: Progress | None = None
+        while not self._over.wait(0.1):
+            if self._stopping.is_set():
+                self.cancelled.set()
+                return
+            now, progress = time.monotonic(), self._progress
+            if now - tried < (min(1.0, lease / 4) if progress is not noted else lease / 4):
+                continue
+            tried = now
+            try:
+                held = heartbeat(self._claimed.run, self._claimed.token, progress)
+            except (DatabaseError, InterfaceError) as error:
+                log.warning("Run %s: no heartbeat, the database does not answer: %s", self._claimed.run.pk, error)
+                connection.close()
+                held = now - kept < lease
+            else:
+                kept, noted = now, progress
+            if not held:
+                log.warning("Run %s: fenced; its job is killed and nothing is recorded.", self._claimed.run.pk)
+                self.fenced = True
+                self.cancelled.set()
+                return
+
+    def stop(self) -> None:
+        self._over.set()
+        self.join()
+
+
+def _execute(claimed: Claimed, stopping: threading.Event) -> None:
+    keeper = _Keeper(claimed, stopping)
+    keeper.start()
+    try:
+        ending = _attempt(claimed, keeper)
+        if not keeper.fenced:
+            # The lease is kept until this is written: a slow database must not give the run to somebody else.
+            try:
+                _persist(ending)
+            except (DataError, IntegrityError) as error:
+                _persist(partial(give_back, claimed.run, claimed.token, f"The result cannot be stored: {error}"))
+    finally:
+        keeper.stop()
+
+
+def _attempt(claimed: Claimed, keeper: _Keeper) -> Callable[[], bool]:
+    """Do the job; returns what is to be written about it."""
+    run, token = claimed.run, claimed.token
+    try:
+        outcome = client.run_job(settings.RUNNER_SOCKET, _job(run), keeper.note, cancelled=keeper.cancelled)
+    except RuntimeNotReadyError as error:
+        return partial(give_back, run, token, str(error), counts=False)
+    except Cancelled:
+        return partial(give_back, run, token, "The worker was stopped.", counts=False)
+    except (client.HostUnavailable, LoadError) as error:
+        return partial(give_back, run, token, str(error))
+    except Exception as error:
+        log.exception("Run %s could not be executed", run.pk)
+        return partial(give_back, run, token, f"{type(error).__name__}: {error}")
+    return partial(finish, run, token, outcome)
+
+
+class LoadError(Exception):
+    """What the run needs is not where it should be: a failure of ours."""
+
+
+class RuntimeNotReadyError(Exception):
+    """The runtime went away between sorting and claiming."""
+
+
+def _job(run: Run) -> Job:
+    component = run.submission.component
+    found = _find_runtime(component.runtime)
+    if not isinstance(found, runtimes.Ready):
+        raise RuntimeNotReadyError(found.status.message)
+    try:
+        bundle = blobs.read(run.bundle.digest)
+        files = {file.path: blobs.read(file.sha256) for file in run.submission.files.all()}
+    except OSError as error:
+        raise LoadError(f"A file of the run cannot be read from the store: {error}") from error
+    return Job(
+        bundle=bundle,
+        files=files,
+        checks=tuple(_spec(check) for check in component.check_rows.all()),
+        limits=Limits(**component.limits),
+        runtime=found.runtime,
+        seed=run.seed,
+        entry=tuple(name for name in component.files_required if name.endswith(".py")),
+    )
+
+
+def _spec(check: Check) -> CheckSpec:
+    return CheckSpec(
+        id=check.check_id,
+        title=check.title,
+        points=check.points,
+        visibility=cast("Visibility", check.visibility),
+        fresh=check.fresh,
+        needs_gpu=check.needs_gpu,
+    )
+
+
 def _find_runtime(name: str) -> runtimes.Ready | runtimes.Preparing | runtimes.Failed:
     return runtimes.find(settings.DATA_DIR, name, {"RUNTIME_PYTHON": settings.RUNTIME_PYTHON})
+
+
+def _persist(write: Callable[[], bool]) -> None:
+    """Write an ending, waiting for a database that does not answer; after two leases the sweeper has the run."""
+    end = time.monotonic() + 2 * settings.RUN_LEASE_SECONDS
+    while True:
+        try:
+            if not write():
+                log.warning("A run was fenced: it is somebody else's now, and nothing was recorded.")
+        except (OperationalError, InterfaceError) as error:
+            if time.monotonic() > end:
+                raise
+            log.warning("An ending could not be written yet: %s", error)
+            connection.close()
+            time.sleep(0.5)
+        else:
+            return
 
 
 def _held(run: Run, token: int) -> "models.QuerySet[Run]":

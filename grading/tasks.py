@@ -1,14 +1,36 @@
 """What Celery calls. No task carries a run's id: a bell that is lost or doubled changes nothing."""
 
+import logging
+import socket
+import threading
+
 from celery import shared_task
+from celery.signals import worker_shutting_down
 
 from courseapp import bell
 from grading import execution
 
+log = logging.getLogger(__name__)
+
+_stopping = threading.Event()
+
+
+@worker_shutting_down.connect
+def _give_back_when_stopping(**_: object) -> None:
+    # Reaches the jobs of a worker with `--pool threads`, which is how the site starts them; others are found by their lease.
+    _stopping.set()
+
 
 def ring_soon(queue: str) -> None:
     """Tell the workers of `queue` that a run waits. Never waits for the broker, and never fails."""
-    bell.ring("grading.tasks.ring", queue, queue)
+    bell.ring(ring.name, queue, queue)
+
+
+@shared_task(name="grading.tasks.ring")
+def ring(queue: str) -> None:
+    """Claim one run of `queue` and execute it; ring for the next worker as soon as it is claimed."""
+    worker = f"{socket.gethostname()} worker {threading.get_native_id()}"
+    execution.work_once(queue, worker, more=ring_soon, stopping=_stopping)
 
 
 @shared_task(name="grading.tasks.sweep")

@@ -1,0 +1,114 @@
+"""One per machine: owns the sandboxes, serves them to the workers, and looks into the database by itself.
+
+What keeps a hand-in moving when the broker, the beat or every worker is gone: each RUN_POLL_SECONDS this process sweeps, rings again for
+queues in which runs wait, and executes what has waited for longer than that.
+"""
+
+import fcntl
+import logging
+import os
+import signal
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import DatabaseError, InterfaceError, close_old_connections, connection
+
+from grading import execution, tasks
+from grading.runner import server
+from grading.runner.host import Host, Refused
+
+log = logging.getLogger(__name__)
+
+GRACE_SECONDS = 5
+
+
+class Command(BaseCommand):
+    help = "Own this machine's sandboxes: serve the workers' runs, and execute what waits too long."
+    requires_system_checks = ()
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--queues", default="cpu", help="comma-separated; what this machine can run")
+        parser.add_argument("--jobs", type=int, default=1, help="runs that this process executes at once by itself, besides the workers'")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        queues = [name.strip() for name in options["queues"].split(",") if name.strip()]
+        path: Path = settings.RUNNER_SOCKET
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        stop = threading.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: stop.set())
+        with only_one(path.with_suffix(".lock")):
+            host = Host()
+            refusal = f"{host.tier.reason} {host.tier.fix}" if isinstance(host.tier, Refused) else ""
+            tier = "" if isinstance(host.tier, Refused) else host.tier.name
+            log.info("Runner host for %s: %s", ", ".join(queues), refusal or f"sandbox tier “{tier}”")
+            threads = [threading.Thread(target=server.serve, args=(host, path, stop), name="server", daemon=True)]
+            if not refusal:
+                pollers = [(queue, number) for queue in queues for number in range(options["jobs"])]
+                threads += [
+                    threading.Thread(target=poll, args=(queue, stop), name=f"{queue} {number}", daemon=True) for queue, number in pollers
+                ]
+            for thread in threads:
+                thread.start()
+            look_after(queues, tier, refusal, stop)
+            for thread in threads:
+                thread.join(GRACE_SECONDS)
+        connection.close()
+        log.info("Runner host stopped.")
+
+
+@contextmanager
+def only_one(path: Path) -> Iterator[None]:
+    """Hold the machine's lock; the kernel lets go of it when this process ends, however that happens."""
+    with path.open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            raise CommandError(f"A runner host runs already on this machine (process {holder(lock)}); it holds {path}.") from None
+        lock.seek(0)
+        lock.truncate()
+        lock.write(str(os.getpid()))
+        lock.flush()
+        yield
+
+
+def holder(lock: IO[str]) -> str:
+    return lock.read().strip() or "unknown"
+
+
+def look_after(queues: list[str], tier: str, refusal: str, stop: threading.Event) -> None:
+    """Report, sweep and ring until told to stop."""
+    name = socket.gethostname()
+    while not stop.is_set():
+        try:
+            close_old_connections()
+            execution.report(name, queues, tier=tier, refusal=refusal)
+            for queue in execution.sweep():
+                tasks.ring_soon(queue)
+        except (DatabaseError, InterfaceError) as error:
+            log.warning("The database does not answer: %s", error)
+            connection.close()
+        stop.wait(settings.RUN_POLL_SECONDS)
+
+
+def poll(queue: str, stop: threading.Event) -> None:
+    """Execute what has waited in `queue` for longer than the workers need, one run after the other."""
+    worker = f"{socket.gethostname()} runner host {os.getpid()}"
+    while not stop.is_set():
+        try:
+            close_old_connections()
+            work = execution.work_once(queue, worker, min_age=settings.RUN_POLL_SECONDS, more=tasks.ring_soon, stopping=stop)
+        except Exception:
+            log.exception("Queue %s could not be worked on", queue)
+            connection.close()
+            work = execution.Work.IDLE
+        if work is not execution.Work.DONE:
+            stop.wait(settings.RUN_POLL_SECONDS)
+    connection.close()

@@ -1,0 +1,141 @@
+"""Whatever is killed in the middle of a run: the hand-in ends with exactly one result, and nobody has to touch it."""
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from courseapp.models import Role
+from grading.models import Run, RunResult
+from grading.services import runs as services
+from tests.grading import making
+from tests.grading.site import REPOSITORY, Site, environment, eventually
+
+SLOW = """
+import time
+
+def answer(x):
+    if x == 2:
+        time.sleep(1.5)
+    return x + 1
+"""
+
+
+def hand_in(folder: Path, answer: str = SLOW) -> Run:
+    submission = making.submission(making.homework(folder / "plus-one"), answer=answer)
+    return services.enqueue(submission=submission)
+
+
+def state(run: Run) -> str:
+    return Run.objects.values_list("state", flat=True).get(pk=run.pk)
+
+
+def at_work(run: Run) -> bool:
+    """A check of the hand-in is being judged."""
+    row = Run.objects.get(pk=run.pk)
+    return row.state == "running" and row.progress.get("stage") == "visible"
+
+
+def assert_judged_once(run: Run, attempts: int) -> None:
+    run.refresh_from_db()
+    result = RunResult.objects.get()
+    assert (run.state, result.kind, result.points, run.attempts) == ("done", "ok", 10, attempts), (run.note, result.staff_message)
+
+
+def test_a_hand_in_is_judged_by_a_worker(site: Site, tmp_path: Path) -> None:
+    site.host()
+    site.worker()
+    run = hand_in(tmp_path, making.ANSWER)
+    eventually(lambda: state(run) == "done", 30, "done")
+    assert_judged_once(run, attempts=0)
+    assert " worker " in run.worker
+
+
+def test_without_broker_and_worker_the_runner_host_judges_it(site: Site, tmp_path: Path) -> None:
+    site.valkey.kill()
+    site.host()
+    run = hand_in(tmp_path, making.ANSWER)
+    eventually(lambda: state(run) == "done", 30, "done")
+    assert_judged_once(run, attempts=0)
+
+
+def test_a_worker_killed_in_the_middle_of_a_run(site: Site, tmp_path: Path) -> None:
+    site.host()
+    worker = site.worker()
+    run = hand_in(tmp_path)
+    eventually(lambda: at_work(run), 30, "at work")
+    worker.kill()
+    eventually(lambda: state(run) == "done", 40, "done")
+    assert_judged_once(run, attempts=1)
+
+
+def test_a_runner_host_killed_in_the_middle_of_a_run(site: Site, tmp_path: Path) -> None:
+    host = site.host()
+    site.worker()
+    run = hand_in(tmp_path)
+    eventually(lambda: at_work(run), 30, "at work")
+    host.kill()
+    host.wait()
+    site.host()  # as its supervisor does
+    eventually(lambda: state(run) == "done", 40, "done")
+    assert_judged_once(run, attempts=1)
+
+
+def test_a_broker_killed_in_the_middle_of_a_run(site: Site, tmp_path: Path) -> None:
+    site.host()
+    site.worker()
+    run = hand_in(tmp_path)
+    eventually(lambda: at_work(run), 30, "at work")
+    site.valkey.kill()
+    later = services.enqueue(submission=run.submission)
+    eventually(lambda: state(run) == state(later) == "done", 40, "both done")
+    assert [RunResult.objects.filter(run=each).count() for each in (run, later)] == [1, 1]
+    site.valkey.start()
+    eventually(lambda: "Connected to redis" in site.said("worker").split("Connection to broker lost")[-1], 30, "the worker is back")
+
+
+def test_a_worker_that_slept_longer_than_its_lease_records_nothing(site: Site, tmp_path: Path) -> None:
+    site.host()
+    worker = site.worker()
+    run = hand_in(tmp_path)
+    eventually(lambda: at_work(run), 30, "at work")
+    worker.send_signal(signal.SIGSTOP)
+    eventually(lambda: state(run) == "done", 40, "done")
+    result = RunResult.objects.get()
+    worker.send_signal(signal.SIGCONT)
+    eventually(lambda: "fenced" in site.said("worker"), 20, "the worker noticed")
+    assert_judged_once(run, attempts=1)
+    assert RunResult.objects.get() == result
+    assert "runner host" in run.worker
+
+
+def test_an_orderly_stop_of_the_runner_host_gives_its_run_back(site: Site, tmp_path: Path) -> None:
+    host = site.host()
+    run = hand_in(tmp_path)
+    eventually(lambda: at_work(run), 30, "at work")
+    began = time.monotonic()
+    host.terminate()
+    host.wait(timeout=10)
+    assert time.monotonic() - began < 5
+    run.refresh_from_db()
+    assert (run.state, run.attempts, run.note) == ("queued", 0, "The worker was stopped.")
+
+
+def test_a_cancelled_run_stops_at_its_next_heartbeat(site: Site, tmp_path: Path) -> None:
+    site.host()
+    run = hand_in(tmp_path, "import time\n\ndef answer(x):\n    time.sleep(9)\n")
+    eventually(lambda: at_work(run), 30, "at work")
+    services.cancel(run=run, by=making.person(run.submission.component.homework.course, "tom", Role.TA))
+    again = services.enqueue(submission=making.submission(run.submission.component))
+    eventually(lambda: state(again) == "done", 20, "the next run is done")
+    assert state(run) == "cancelled"
+    assert not RunResult.objects.filter(run=run).exists()
+
+
+def test_a_second_runner_host_on_the_machine_is_refused(site: Site) -> None:
+    first = site.host()
+    command = [sys.executable, str(REPOSITORY / "manage.py"), "runner_host"]
+    second = subprocess.run(command, env=environment(**site.values), capture_output=True, text=True, timeout=30, check=False)
+    assert second.returncode == 1
+    assert f"A runner host runs already on this machine (process {first.pid})" in second.stderr
