@@ -13,7 +13,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -24,8 +24,6 @@ from grading.runner import server
 from grading.runner.host import Host, Refused
 
 log = logging.getLogger(__name__)
-
-GRACE_SECONDS = 5
 
 
 class Command(BaseCommand):
@@ -39,48 +37,46 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         queues = [name.strip() for name in options["queues"].split(",") if name.strip()]
         path: Path = settings.RUNNER_SOCKET
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        stop = threading.Event()
+        stop, ready = threading.Event(), threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())
-        with only_one(path.with_suffix(".lock")):
+        with only_one(path.with_suffix(".pid")):
             host = Host()
             refusal = f"{host.tier.reason} {host.tier.fix}" if isinstance(host.tier, Refused) else ""
             tier = "" if isinstance(host.tier, Refused) else host.tier.name
             log.info("Runner host for %s: %s", ", ".join(queues), refusal or f"sandbox tier “{tier}”")
-            threads = [threading.Thread(target=server.serve, args=(host, path, stop), name="server", daemon=True)]
+            threads = [threading.Thread(target=look_after, args=(queues, tier, refusal, stop), name="look after")]
             if not refusal:
                 pollers = [(queue, number) for queue in queues for number in range(options["jobs"])]
-                threads += [
-                    threading.Thread(target=poll, args=(queue, stop), name=f"{queue} {number}", daemon=True) for queue, number in pollers
-                ]
+                threads += [threading.Thread(target=poll, args=(queue, ready, stop), name=f"{queue} {number}") for queue, number in pollers]
             for thread in threads:
                 thread.start()
-            look_after(queues, tier, refusal, stop)
-            for thread in threads:
-                thread.join(GRACE_SECONDS)
-        connection.close()
+            try:
+                server.serve(host, path, stop=stop, ready=ready)
+            except OSError as error:
+                raise CommandError(f"The runner host cannot answer on {path}: {error.strerror or error}.") from error
+            finally:
+                stop.set()
+                ready.set()
+                for thread in threads:
+                    thread.join()
         log.info("Runner host stopped.")
 
 
 @contextmanager
 def only_one(path: Path) -> Iterator[None]:
-    """Hold the machine's lock; the kernel lets go of it when this process ends, however that happens."""
+    """Hold the machine's lock, before anything of another host's is touched; the kernel lets go of it when this process ends."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with path.open("a+") as lock:
+        lock.seek(0)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            lock.seek(0)
-            raise CommandError(f"A runner host runs already on this machine (process {holder(lock)}); it holds {path}.") from None
-        lock.seek(0)
+            raise CommandError(f"A runner host runs already on this machine (process {lock.read() or 'unknown'}): {path}") from None
         lock.truncate()
         lock.write(str(os.getpid()))
         lock.flush()
         yield
-
-
-def holder(lock: IO[str]) -> str:
-    return lock.read().strip() or "unknown"
 
 
 def look_after(queues: list[str], tier: str, refusal: str, stop: threading.Event) -> None:
@@ -96,17 +92,19 @@ def look_after(queues: list[str], tier: str, refusal: str, stop: threading.Event
             log.warning("The database does not answer: %s", error)
             connection.close()
         stop.wait(settings.RUN_POLL_SECONDS)
+    connection.close()
 
 
-def poll(queue: str, stop: threading.Event) -> None:
+def poll(queue: str, ready: threading.Event, stop: threading.Event) -> None:
     """Execute what has waited in `queue` for longer than the workers need, one run after the other."""
     worker = f"{socket.gethostname()} runner host {os.getpid()}"
+    ready.wait()
     while not stop.is_set():
         try:
             close_old_connections()
             work = execution.work_once(queue, worker, min_age=settings.RUN_POLL_SECONDS, more=tasks.ring_soon, stopping=stop)
-        except Exception:
-            log.exception("Queue %s could not be worked on", queue)
+        except (DatabaseError, InterfaceError) as error:
+            log.warning("Queue %s: the database does not answer: %s", queue, error)
             connection.close()
             work = execution.Work.IDLE
         if work is not execution.Work.DONE:
