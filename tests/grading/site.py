@@ -1,6 +1,7 @@
 """Real processes of the site on the test's database: workers, a runner host, or a few lines of Python."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -11,6 +12,7 @@ from django.conf import settings
 from django.db import connection
 
 from grading.runner.parent import die_with_parent
+from tests.conftest import Valkey
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -35,9 +37,8 @@ def environment(**values: str) -> dict[str, str]:
 def python(code: str, **values: str) -> "subprocess.Popen[str]":
     """Start `code` in a process with Django set up; it dies with the test."""
     command = [sys.executable, "-c", f"import django; django.setup()\n{code}"]
-    return subprocess.Popen(
-        command, env=environment(**values), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, preexec_fn=die_with_parent()
-    )
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, env=environment(**values), stdin=pipe, stdout=pipe, text=True, preexec_fn=die_with_parent())
 
 
 def eventually(condition: Callable[[], bool], seconds: float, what: str) -> None:
@@ -45,3 +46,64 @@ def eventually(condition: Callable[[], bool], seconds: float, what: str) -> None
     while not condition():
         assert time.monotonic() < end, f"after {seconds:.0f} s still not: {what}"
         time.sleep(0.05)
+
+
+class Site:
+    """The processes of one test; what each of them says is in `folder`."""
+
+    def __init__(self, folder: Path, valkey: Valkey, runtime: Path) -> None:
+        self.folder = folder
+        self.valkey = valkey
+        self.values = {
+            "REDIS_URL": valkey.url,
+            "RUN_LEASE_SECONDS": "2",
+            "RUN_POLL_SECONDS": "1",
+            "RUNNER_SOCKET": str(folder / "run" / "runner.sock"),
+            "RUNTIME_PYTHON": str(runtime),
+        }
+        self._started: list[subprocess.Popen[bytes]] = []
+
+    def poll_every(self, seconds: int) -> None:
+        """For hosts that start from now on: how long they leave a run to the workers."""
+        self.values["RUN_POLL_SECONDS"] = str(seconds)
+
+    def host(self, *options: str) -> "subprocess.Popen[bytes]":
+        """A runner host that answers."""
+        process = self._start("host", str(REPOSITORY / "manage.py"), "runner_host", *options)
+        self._says("host", "sandbox tier", process)
+        return process
+
+    def worker(self) -> "subprocess.Popen[bytes]":
+        """A Celery worker of the queues cpu and system that is ready."""
+        options = ("--queues", "cpu,system", "--pool", "threads", "--concurrency", "1", "--without-mingle", "--without-gossip")
+        process = self._start("worker", "-m", "celery", "-A", "courseapp", "worker", "--loglevel", "INFO", *options)
+        self._says("worker", " ready.", process)
+        return process
+
+    def said(self, name: str) -> str:
+        return (self.folder / f"{name}.log").read_text()
+
+    def stop(self) -> None:
+        for process in self._started:
+            if process.poll() is None:
+                process.send_signal(signal.SIGCONT)
+                process.terminate()
+        for process in self._started:
+            try:
+                process.wait(timeout=10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+    def _start(self, name: str, *arguments: str) -> "subprocess.Popen[bytes]":
+        command = [sys.executable, *arguments]
+        with (self.folder / f"{name}.log").open("wb") as log:
+            process = subprocess.Popen(
+                command, cwd=REPOSITORY, env=environment(**self.values), stdout=log, stderr=log, preexec_fn=die_with_parent()
+            )
+        self._started.append(process)
+        return process
+
+    def _says(self, name: str, words: str, process: "subprocess.Popen[bytes]") -> None:
+        eventually(lambda: words in self.said(name) or process.poll() is not None, 30, f"{name} said {words!r}:\n{self.said(name)}")
+        assert process.poll() is None, self.said(name)

@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+from decimal import Decimal
 from pathlib import Path
 
 from courseapp.models import Role
@@ -40,7 +41,7 @@ def at_work(run: Run) -> bool:
 def assert_judged_once(run: Run, attempts: int) -> None:
     run.refresh_from_db()
     result = RunResult.objects.get()
-    assert (run.state, result.kind, result.points, run.attempts) == ("done", "ok", 10, attempts), (run.note, result.staff_message)
+    assert (run.state, result.kind, result.points, run.attempts) == ("done", "ok", Decimal(10), attempts), (run.note, result.staff_message)
 
 
 def test_a_hand_in_is_judged_by_a_worker(site: Site, tmp_path: Path) -> None:
@@ -61,10 +62,12 @@ def test_without_broker_and_worker_the_runner_host_judges_it(site: Site, tmp_pat
 
 
 def test_a_worker_killed_in_the_middle_of_a_run(site: Site, tmp_path: Path) -> None:
+    site.poll_every(5)
     site.host()
     worker = site.worker()
     run = hand_in(tmp_path)
     eventually(lambda: at_work(run), 30, "at work")
+    assert " worker " in Run.objects.get().worker
     worker.kill()
     eventually(lambda: state(run) == "done", 40, "done")
     assert_judged_once(run, attempts=1)
@@ -96,10 +99,12 @@ def test_a_broker_killed_in_the_middle_of_a_run(site: Site, tmp_path: Path) -> N
 
 
 def test_a_worker_that_slept_longer_than_its_lease_records_nothing(site: Site, tmp_path: Path) -> None:
+    site.poll_every(5)
     site.host()
     worker = site.worker()
     run = hand_in(tmp_path)
     eventually(lambda: at_work(run), 30, "at work")
+    assert " worker " in Run.objects.get().worker
     worker.send_signal(signal.SIGSTOP)
     eventually(lambda: state(run) == "done", 40, "done")
     result = RunResult.objects.get()

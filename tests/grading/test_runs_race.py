@@ -12,7 +12,6 @@ import redis
 from django.db import transaction
 
 from courseapp import bell
-from courseapp.celery import app
 from grading.models import Run, RunResult, Submission
 from grading.services import runs as services
 from tests.conftest import Valkey
@@ -70,18 +69,6 @@ def test_a_result_that_two_write_at_once_is_written_once(tmp_path: Path) -> None
         racer.stdin.flush()
     assert sorted(json.loads(racer.communicate(timeout=60)[0]) for racer in racers) == [False, True]
     assert RunResult.objects.count() == 1
-
-
-@pytest.fixture
-def broker_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """Points this process's bell at a broker."""
-
-    def point(url: str) -> None:
-        monkeypatch.setattr(app.conf, "broker_url", url)
-        monkeypatch.setattr(app.conf, "broker_write_url", url)
-        monkeypatch.setattr(bell, "_bell", bell.Bell(app))
-
-    return point
 
 
 def seconds_to_enqueue(submission: Submission) -> float:
