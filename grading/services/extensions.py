@@ -6,6 +6,7 @@ from courseapp.models import Enrollment
 from grading.models import Component, Extension
 from grading.policy.late import Due
 from grading.queries.due import due_for
+from grading.services import handin
 
 
 class ExtensionError(ValueError):
@@ -37,6 +38,8 @@ def check(*, component: Component, enrollment: Enrollment, due_wall: str, reason
 
 @transaction.atomic
 def grant(*, component: Component, enrollment: Enrollment, due_wall: str, reason: str, by: Enrollment) -> Extension:
-    """The newest extension counts; earlier ones stay as they were granted."""
+    """The newest extension counts; earlier ones stay as they were granted. What came too late before and is in time now is judged."""
     kept = check(component=component, enrollment=enrollment, due_wall=due_wall, reason=reason, by=by)
-    return Extension.objects.create(component=component, enrollment=enrollment, due_wall=kept, reason=reason.strip(), granted_by=by)
+    extension = Extension.objects.create(component=component, enrollment=enrollment, due_wall=kept, reason=reason.strip(), granted_by=by)
+    handin.judge_accepted(component=component, enrollment=enrollment)
+    return extension
