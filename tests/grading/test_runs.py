@@ -1,5 +1,6 @@
 """The queue in the database: claims, leases, fencing, and what people are told meanwhile."""
 
+import sys
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -31,7 +32,8 @@ JUDGED = Outcome(
 
 
 @pytest.fixture
-def component(tmp_path: Path) -> Component:
+def component(tmp_path: Path, settings: LazySettings) -> Component:
+    settings.RUNTIME_PYTHON = sys.executable  # any interpreter is a runtime, and nothing is executed here
     return making.homework(tmp_path / "plus-one")
 
 
