@@ -163,7 +163,7 @@ class _Page:
         if not whole.startswith(_SIGNATURES[kind]):
             return mark_safe('<p class="muted small">Picture not shown: it is damaged</p>')
         self.pictures_left -= len(packed)
-        return format_html('<img src="data:{};base64,{}" alt="Output of this cell" loading="lazy">', kind, packed)
+        return format_html('<img src="data:{};base64,{}" alt="Output of this cell">', kind, packed)
 
 
 def _format_3(output: dict[str, Any]) -> dict[str, Any]:

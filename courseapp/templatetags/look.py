@@ -7,6 +7,7 @@ from typing import Any, Protocol
 from zoneinfo import ZoneInfo
 
 from django import template
+from django.conf import settings
 from django.forms import BoundField
 from django.template.context import Context
 from django.utils import timezone
@@ -153,3 +154,9 @@ def control(field: BoundField) -> SafeString:
     if str(field.field.widget.attrs.get("placeholder", "")).startswith(str(field.label)):
         attributes["placeholder"] = False
     return field.as_widget(attrs=attributes)
+
+
+@register.simple_tag
+def npm_folder(package: str) -> str:
+    """Where a package's files lie, for a library that builds their addresses itself."""
+    return f"{settings.STATIC_URL}npm/{package}/"

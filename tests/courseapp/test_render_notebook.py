@@ -66,7 +66,7 @@ def test_a_traceback_is_plain_text() -> None:
 
 def test_png_and_jpeg_are_shown() -> None:
     html = render_notebook(notebook(code("x", data(image_png=PNG, text_plain="<Figure>"))))
-    assert f'<img src="data:image/png;base64,{PNG}" alt="Output of this cell" loading="lazy">' in html
+    assert f'<img src="data:image/png;base64,{PNG}" alt="Output of this cell">' in html
     assert "Figure" not in html
 
 

@@ -22,10 +22,12 @@ async function set(root = document) {
   if (!waiting.length) return;
   const { render } = await load();
   for (const element of waiting) {
+    if (element.classList.contains("done")) continue; // another call set it while this one waited
     const source = element.textContent;
     try {
       render(source, element, { displayMode: element.classList.contains("block"), throwOnError: true, maxExpand: 500, maxSize: 20, strict: "ignore" });
       element.classList.add("done");
+      if (element.scrollWidth > element.clientWidth && element.classList.contains("block")) element.tabIndex = 0;
     } catch (error) {
       element.textContent = source;
       element.title = `This TeX could not be set: ${error.message}`;
