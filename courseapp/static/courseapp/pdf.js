@@ -78,6 +78,14 @@ class Viewer {
   async draw(page) {
     if (page.drawn) return;
     page.drawn = true;
+    try {
+      await this.paint(page);
+    } catch (error) {
+      if (error.name !== "RenderingCancelledException") page.sheet.textContent = `Page ${page.number} cannot be drawn. Download the file to see it.`;
+    }
+  }
+
+  async paint(page) {
     const source = await this.document.getPage(page.number);
     const natural = source.getViewport({ scale: 1 });
     this.size(page.sheet, natural.width, natural.height);
@@ -89,13 +97,7 @@ class Viewer {
     canvas.height = Math.floor(viewport.height * density);
     canvas.ariaHidden = "true";
     page.task = source.render({ canvas, viewport, transform: [density, 0, 0, density, 0, 0], annotationMode: this.library.AnnotationMode.DISABLE });
-    try {
-      await page.task.promise;
-    } catch (error) {
-      if (error.name === "RenderingCancelledException") return;
-      page.sheet.textContent = `Page ${page.number} could not be drawn.`;
-      return;
-    }
+    await page.task.promise;
     if (!page.visible) return;
     const text = document.createElement("div");
     text.className = "textLayer";

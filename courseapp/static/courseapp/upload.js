@@ -133,19 +133,20 @@ class Upload {
       this.say(`${file.name} removed.`);
       this.input.focus();
     });
-    const wrong = fault(file, this.rules);
+    const wanted = meant(file.name, this.rules);
+    const better = this.files.some((other) => other.name === wanted) ? undefined : wanted;
+    const wrong = better ? "is not the name that is asked for" : fault(file, this.rules);
     const mark = make("span", { className: wrong ? "no" : "ok", ariaHidden: "true", textContent: wrong ? "✕" : "✓" });
     const row = make("li", {}, mark, make("b", { textContent: file.name }), make("span", { className: "muted small num", textContent: size(file.size) }), remove);
-    const better = wrong && meant(file.name, this.rules);
     if (better) {
       const rename = make("button", { type: "button", className: "link", textContent: `Rename to ${better}` });
       rename.addEventListener("click", () => {
-        this.files = this.files.filter((other) => other.name !== better).map((other) => (other === file ? new File([file], better, { type: file.type }) : other));
+        this.files = this.files.map((other) => (other === file ? new File([file], better, { type: file.type }) : other));
         this.show();
         this.say(`${file.name} will be handed in as ${better}.`);
         this.send.focus();
       });
-      row.append(make("span", { className: "error" }, `is not the name that is asked for. `, rename));
+      row.append(make("span", { className: "error" }, `${file.name} ${wrong}. `, rename));
     } else if (wrong) {
       row.append(make("span", { className: "error", textContent: `${file.name} ${wrong}.` }));
     } else if (isZip(file.name)) {
@@ -204,6 +205,7 @@ class Upload {
   busy(on) {
     this.sending.hidden = !on;
     this.send.disabled = on;
+    this.send.hidden = false;
     this.retry.hidden = true;
     if (on) this.progress(0, this.files.reduce((sum, file) => sum + file.size, 0));
     else this.request = undefined;
@@ -213,6 +215,11 @@ class Upload {
     this.reached = total ? Math.min(100, Math.round((100 * done) / total)) : 0;
     this.bar.value = this.reached;
     this.amount.textContent = `${size(done)} of ${size(total)}`;
+  }
+
+  offerRetry() {
+    this.retry.hidden = false;
+    this.send.hidden = true;
   }
 
   stopped() {
@@ -225,13 +232,16 @@ class Upload {
     const offline = navigator.onLine ? "" : " You are offline.";
     const reached = this.reached;
     this.busy(false);
+    const sent = reached === 100;
     this.complain([
-      `${why}${reached ? ` at ${reached} %` : ""}.${offline} Your files are still chosen.`,
-      "No receipt was given, so do not count it as handed in. Press Retry when you are connected.",
+      `${why}${sent ? " after everything was sent" : reached ? ` at ${reached} %` : ""}.${offline} Your files are still chosen.`,
+      sent
+        ? "It may have arrived: open this page in another tab and look whether there is a receipt, before you press Retry."
+        : "No receipt was given, so it is not handed in. Press Retry when you are connected.",
       "If you changed a file after choosing it, choose it again.",
     ]);
     this.say("");
-    this.retry.hidden = false;
+    this.offerRetry();
     this.retry.focus();
   }
 
@@ -258,7 +268,7 @@ class Upload {
       this.complain(["The server takes no upload of this size.", `At most ${size(this.rules.maxTotalBytes)} are accepted together.`], "Nothing was handed in.");
     } else if (request.status < 500) {
       this.complain(["You are no longer signed in.", "Sign in in another tab, then press Retry here."], "Nothing was handed in. Your files are still chosen.");
-      this.retry.hidden = false;
+      this.offerRetry();
     } else {
       this.broke(`The server could not take it (${request.status})`);
     }
