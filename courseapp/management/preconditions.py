@@ -5,16 +5,14 @@ import fcntl
 import json
 import shutil
 import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from courseapp.assets import PACKAGES, node_modules, served
+from grading.runner import sandbox
 
 LEAST_BYTES = 500 * 2**20
-NEW_USER_NAMESPACE = "import ctypes, sys; sys.exit(ctypes.CDLL(None).unshare(0x10000000) != 0)"
 
 
 class UnmetError(Exception):
@@ -67,11 +65,9 @@ def check_space(data_dir: Path) -> None:
         )
 
 
-def namespaces_problem(probe: str = NEW_USER_NAMESPACE) -> str:
-    """Why homework cannot run here although the site can; empty when it can."""
-    if subprocess.run([sys.executable, "-c", probe], check=False, capture_output=True).returncode == 0:
-        return ""
-    return (
-        "This kernel gives no user namespaces, so homework is accepted but not run. Allow them "
-        "(sysctl kernel.unprivileged_userns_clone=1, or kernel.apparmor_restrict_unprivileged_userns=0) and start the demo again."
-    )
+def sandbox_problem() -> str:
+    """Why homework cannot run here although the site can; empty when it can. A sandbox is really built for this."""
+    tier, _ = sandbox.probe()
+    if isinstance(tier, sandbox.Refused):
+        return f"Homework is accepted but not run on this machine: {tier.reason} {tier.fix}"
+    return ""

@@ -97,8 +97,8 @@ class Demo:
             self.prepare()
             self.start_web()
             answered = self.supervisor.watch(self.answers, ANSWER_SECONDS)
-            self.start_workers()
             self.announce(answered, time.monotonic() - began)
+            self.start_workers()
             self.start_installer()
             self.supervisor.watch(lambda: False)
         finally:
@@ -202,7 +202,7 @@ class Demo:
             return False
 
     def announce(self, answered: bool, seconds: float) -> None:
-        if problem := preconditions.namespaces_problem():
+        if problem := preconditions.sandbox_problem():
             self.say(problem)
         if not answered:
             self.say(f"The site does not answer yet after {ANSWER_SECONDS:.0f} s. The last lines of web:\n{self.supervisor.tail('web', 8)}")
