@@ -23,6 +23,10 @@ class HostUnavailable(Exception):  # noqa: N818 - the contract's name
     """No runner host answers, or it went away during the job. The text says which, for staff."""
 
 
+class HostStopping(HostUnavailable):
+    """The runner host was told to stop and killed the job: nobody's failure."""
+
+
 def run_job(
     socket_path: Path,
     job: Job,
@@ -30,7 +34,7 @@ def run_job(
     *,
     cancelled: threading.Event | None = None,
 ) -> Outcome:
-    """Have the host judge a hand-in. Raises HostUnavailable; Cancelled after `cancelled` was set, with the job killed."""
+    """Have the host judge a hand-in. Raises HostUnavailable or HostStopping; Cancelled after `cancelled` was set, with the job killed."""
     try:
         frame = pack_job(job)
     except TooLargeError as error:
@@ -42,6 +46,8 @@ def run_job(
             answer = _next(connection, end, cancelled)
             if "outcome" in answer:
                 return Outcome.from_json(answer["outcome"])
+            if "stopping" in answer:
+                raise HostStopping("the runner host was stopped")
             if "refused" in answer:
                 raise HostUnavailable(str(answer["refused"]))
             if on_progress and "progress" in answer:

@@ -92,6 +92,8 @@ def _serve_one(host: Host, connection: socket.socket, stop: threading.Event) -> 
         try:
             outcome = host.run(job, on_progress=tell, cancelled=cancelled)
         except Cancelled:
+            if stop.is_set():
+                _send(connection, {"stopping": True})
             return
         finally:
             finished.set()
