@@ -273,6 +273,8 @@ def _attempt(claimed: Claimed, keeper: _Keeper) -> Callable[[], bool]:
         return partial(give_back, run, token, str(error), counts=False)
     except Cancelled:
         return partial(give_back, run, token, "The worker was stopped.", counts=False)
+    except client.HostStopping as error:
+        return partial(give_back, run, token, str(error), counts=False)
     except (client.HostUnavailable, LoadError) as error:
         return partial(give_back, run, token, str(error))
     except Exception as error:

@@ -127,6 +127,31 @@ def test_an_orderly_stop_of_the_runner_host_gives_its_run_back(site: Site, tmp_p
     assert (run.state, run.attempts, run.note) == ("queued", 0, "The worker was stopped.")
 
 
+def test_an_orderly_stop_of_the_runner_host_is_no_failure_of_a_workers_run(site: Site, tmp_path: Path) -> None:
+    site.poll_every(5)
+    host = site.host()
+    site.worker()
+    run = hand_in(tmp_path)
+    eventually(lambda: at_work(run), 30, "at work")
+    host.terminate()
+    eventually(lambda: state(run) == "queued", 10, "given back")
+    run.refresh_from_db()
+    assert (run.attempts, run.note) == (0, "the runner host was stopped")
+    assert " worker " in run.worker
+
+
+def test_a_stopped_worker_gives_its_run_back(site: Site, tmp_path: Path) -> None:
+    site.poll_every(5)
+    site.host()
+    worker = site.worker()
+    run = hand_in(tmp_path)
+    eventually(lambda: at_work(run), 30, "at work")
+    worker.terminate()
+    worker.wait(timeout=10)
+    eventually(lambda: state(run) == "done", 40, "done")
+    assert_judged_once(run, attempts=0)
+
+
 def test_a_cancelled_run_stops_at_its_next_heartbeat(site: Site, tmp_path: Path) -> None:
     site.host()
     run = hand_in(tmp_path, "import time\n\ndef answer(x):\n    time.sleep(9)\n")
