@@ -12,6 +12,12 @@ class MemberRequest(HttpRequest):
     enrollment: Enrollment
 
 
+def sender(request: HttpRequest) -> User:
+    """Who sent a request that got past `login_required`."""
+    assert isinstance(request.user, User)
+    return request.user
+
+
 def member(request: HttpRequest, slug: str) -> Enrollment:
     """The sender's active enrollment in the course `slug`; 404 for everybody else. Views that call it are behind `login_required`."""
     found = (

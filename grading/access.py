@@ -1,0 +1,66 @@
+"""The only way to a grading object. The sender's enrollment is the proof that they belong to the course; the rest is decided here."""
+
+from django.http import Http404
+
+from courseapp.models import Enrollment
+from grading.models import Component, Homework, Submission, SubmissionFile
+from grading.queries.due import released_now
+
+
+def homework(member: Enrollment, slug: str) -> Homework:
+    """A homework of the member's course. Students see it from its release on."""
+    found = Homework.objects.filter(course=member.course_id, slug=slug).select_related("course", "bundle").first()
+    if found is None or not (member.is_staff or released_now(found)):
+        raise Http404
+    return found
+
+
+def component(found: Homework, kind: str) -> Component:
+    for row in found.components.select_related("homework__course", "homework__bundle"):
+        if row.kind == kind:
+            return row
+    raise Http404
+
+
+def submission_read(member: Enrollment, pk: int) -> Submission:
+    """A hand-in of the course: staff read all, students their own."""
+    found = (
+        Submission.objects.select_related(
+            "component__homework__course", "component__homework__bundle", "enrollment__section", "enrollment__course", "handed_in_by"
+        )
+        .filter(pk=pk, component__homework__course=member.course_id)
+        .first()
+    )
+    if found is None or not (member.is_staff or found.enrollment_id == member.pk):
+        raise Http404
+    return found
+
+
+def submission_own(member: Enrollment, pk: int) -> Submission:
+    """A hand-in that the member made, or that was made for them."""
+    found = submission_read(member, pk)
+    if found.enrollment_id != member.pk:
+        raise Http404
+    return found
+
+
+def submission_file(found: Submission, pk: int) -> SubmissionFile:
+    row = found.files.filter(pk=pk).first()
+    if row is None:
+        raise Http404
+    return row
+
+
+def receipt_read(user_id: int | None, code: str) -> Submission:
+    """The hand-in behind a receipt code: its student's and its course's staff's only."""
+    found = (
+        Submission.objects.select_related("component__homework__course", "enrollment__course", "handed_in_by")
+        .filter(receipt_code=code.strip().upper())
+        .first()
+    )
+    if found is None:
+        raise Http404
+    reader = Enrollment.objects.filter(course=found.component.homework.course_id, user=user_id, state=Enrollment.State.ACTIVE).first()
+    if reader is None or not (reader.is_staff or reader.pk == found.enrollment_id):
+        raise Http404
+    return found

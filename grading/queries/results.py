@@ -1,0 +1,95 @@
+"""A run's result as one reader may see it. Every decision is the visibility gate's."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+from grading.models import RunResult
+from grading.policy.visibility import Moment, Viewer, closed_line, may_see_check
+
+FAULTS = {
+    RunResult.Kind.STUDENT: ("stopped by the code", "warn", "In your code:"),
+    RunResult.Kind.ASSIGNMENT: ("the assignment’s fault", "bad", "Not your fault: the assignment’s checks failed. Staff can see this."),
+    RunResult.Kind.SYSTEM: ("our fault", "bad", "Our fault, not yours: nothing was graded."),
+}
+
+
+@dataclass(frozen=True)
+class CheckRow:
+    title: str
+    icon: str
+    tone: str
+    word: str
+    points: Decimal | None
+    out_of: Decimal
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class ResultCard:
+    outcome: str
+    outcome_tone: str
+    fault: str
+    message: str
+    tone: str
+    rows: tuple[CheckRow, ...]
+    output: str
+    staff_message: str
+    provenance: tuple[tuple[str, object], ...] = field(default=())
+
+
+def result_card(result: RunResult, viewer: Viewer, moment: Moment, *, score_seen: bool) -> ResultCard:
+    """What `viewer` sees of the result. Closed checks become one line per time of opening; their points only if the score is seen."""
+    rows: list[CheckRow] = []
+    closed: dict[str, list[dict[str, Any]]] = {}
+    for check in result.check_results:
+        sight = may_see_check(viewer, moment, check["visibility"])
+        if sight.detail == "full":
+            rows.append(_row(check, staff=viewer.staff))
+        elif sight.detail == "closed":
+            closed.setdefault(sight.until, []).append(check)
+    rows += [_closed(checks, until, score_seen=score_seen) for until, checks in closed.items()]
+    outcome, outcome_tone, fault = FAULTS.get(RunResult.Kind(result.kind), ("", "", ""))
+    if result.kind == RunResult.Kind.OK:
+        shown = [
+            check for check in result.check_results if may_see_check(viewer, moment, check["visibility"]).detail == "full" or score_seen
+        ]
+        passed = sum(bool(check["passed"]) for check in shown)
+        outcome, outcome_tone = (f"{passed} of {len(shown)} checks pass", "good" if passed == len(shown) else "info")
+    return ResultCard(
+        outcome=outcome,
+        outcome_tone=outcome_tone,
+        fault=fault if result.message or result.kind in {RunResult.Kind.ASSIGNMENT, RunResult.Kind.SYSTEM} else "",
+        message=result.message or ("" if result.kind in {RunResult.Kind.OK, RunResult.Kind.STUDENT} else " "),
+        tone="warn" if result.kind == RunResult.Kind.STUDENT else "bad",
+        rows=tuple(rows),
+        output=result.output,
+        staff_message=result.staff_message if viewer.staff else "",
+        provenance=tuple(_flat(result.provenance)) if viewer.staff else (),
+    )
+
+
+def _row(check: dict[str, Any], *, staff: bool) -> CheckRow:
+    icon, tone, word = ("check", "ok", "passed") if check["passed"] else ("cross", "no", "failed")
+    if not check["judged"]:
+        icon, tone, word = "open", "no", "not judged"
+    why = check["message"]
+    if staff and check.get("staff_message") and check["staff_message"] != why:
+        why = "\n".join(part for part in (why, check["staff_message"]) if part)
+    return CheckRow(check["title"], icon, tone, word, Decimal(check["points"]), Decimal(check["max_points"]), why)
+
+
+def _closed(checks: list[dict[str, Any]], until: str, *, score_seen: bool) -> CheckRow:
+    points = sum((Decimal(check["points"]) for check in checks), Decimal(0))
+    out_of = sum((Decimal(check["max_points"]) for check in checks), Decimal(0))
+    title = closed_line(checks=len(checks), points=points, out_of=out_of, score_seen=score_seen).split(",")[0]
+    return CheckRow(title, "hidden", "hid", "hidden", points if score_seen else None, out_of, f"Details: {until}." if until else "")
+
+
+def _flat(values: Any, prefix: str = "") -> Iterable[tuple[str, object]]:
+    for name, value in values.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{name} ")
+        else:
+            yield f"{prefix}{name}".replace("_", " "), value

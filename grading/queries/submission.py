@@ -1,0 +1,137 @@
+"""What the page of one hand-in shows."""
+
+from typing import Any
+from zlib import crc32
+
+from django.utils import timezone
+
+from courseapp import blobs
+from courseapp.models import Enrollment
+from courseapp.render_code import render_code
+from courseapp.render_notebook import render_notebook
+from grading.models import Run, RunResult, Submission, SubmissionFile
+from grading.policy.visibility import Viewer
+from grading.queries.homework import Chip, file_rows, is_frozen, moment_of, score_seen
+from grading.queries.results import result_card
+from grading.queries.runs import result_of, wait
+from grading.queries.standing import JUDGED, Entry, Standing, standing_of
+
+STAGES = {
+    "starting": "Starting the sandbox and loading your files.",
+    "visible": "Running the visible checks.",
+    "hidden": "Running the hidden checks in a fresh process.",
+    "finishing": "Adding up.",
+}
+
+
+def viewer_of(reader: Enrollment, submission: Submission) -> Viewer:
+    return Viewer(staff=reader.is_staff, owner=submission.enrollment_id == reader.pk)
+
+
+def page(reader: Enrollment, submission: Submission) -> dict[str, Any]:
+    component = submission.component
+    standing = standing_of(component, submission.enrollment)
+    entry = next(entry for entry in standing.entries if entry.submission.pk == submission.pk)
+    files = list(submission.files.all())
+    mine = submission.enrollment_id == reader.pk
+    accepted = [one for one in standing.entries if one.accepted]
+    counts = standing.counting is entry
+    frozen = is_frozen(standing.terms, component, timezone.now())
+    chips = [Chip("counts", "good")] if counts else []
+    chips.append(Chip(entry.lateness.label, "warn" if entry.lateness.late else "good"))
+    found = live(reader, submission, standing)
+    return found | {
+        "here": "homework",
+        "component": component,
+        "files": file_rows(submission, reader.course.slug, files, hashes=True),
+        "total_size": sum(file.size for file in files),
+        "chips": chips,
+        "lateness": entry.lateness.label,
+        "due_at": standing.terms.due.due.instant,
+        "counting_why": standing.why if found["score"] or not standing.autograded else "",
+        "state": entry.state,
+        "autograded": standing.autograded,
+        "confirm": _confirm(standing, entry) if mine and entry.state == Submission.State.UNCONFIRMED else None,
+        "may_rerun": reader.is_staff and standing.autograded,
+        "may_choose": mine and not counts and not frozen and len(accepted) > 1 and entry in accepted,
+    }
+
+
+def _confirm(standing: Standing, entry: Entry) -> dict[str, Any]:
+    before = standing.counting
+    return {
+        "days": entry.lateness.days,
+        "sentence": standing.terms.cost(entry.lateness.days).sentence,
+        "displaces": f"hand-in #{before.submission.number}" if before and not standing.autograded else "",
+    }
+
+
+def live(reader: Enrollment, submission: Submission, standing: Standing | None = None) -> dict[str, Any]:
+    """The newest run, the newest result that may count, and the score; `version` changes when any of it does."""
+    component = submission.component
+    standing = standing or standing_of(component, submission.enrollment)
+    viewer = viewer_of(reader, submission)
+    moment = moment_of(component, standing.terms)
+    seen = score_seen(viewer, component, moment)
+    runs = list(submission.runs.select_related("result").order_by("-pk"))
+    run = runs[0] if runs else None
+    results = [found for found in map(result_of, runs) if found is not None]
+    result = next((one for one in results if one.kind in JUDGED), results[0] if results else None)
+    entry = next(entry for entry in standing.entries if entry.submission.pk == submission.pk)
+    hidden_score = None if seen or result is None else _opens(component.score_release)
+    return {
+        "submission": submission,
+        "run": run,
+        "result": result,
+        "card": result_card(result, viewer, moment, score_seen=seen) if result else None,
+        "raw_seen": seen and result is not None and result.kind in JUDGED,
+        "score": entry.score if seen else None,
+        "score_note": hidden_score,
+        "running": _running(run, reader) if run and run.is_open else None,
+        "polling": bool(run and run.is_open),
+        "version": _version(run, result),
+    }
+
+
+def _opens(release: str) -> str:
+    when = {"after_due": "after the due time", "after_published": "when the scores are published"}
+    return f"The score is shown {when.get(release, 'later')}."
+
+
+def _version(run: Run | None, result: RunResult | None) -> str:
+    if run is None:
+        return "none"
+    progress = run.progress
+    place = f"{progress.get('stage')}.{progress.get('done')}.{len(progress.get('output', ''))}"
+    return f"{run.pk}.{run.token}.{run.state}.{run.attempts}.{place}.{result.pk if result else 0}.{crc32(run.note.encode())}"
+
+
+def _running(run: Run, reader: Enrollment) -> dict[str, Any]:
+    if run.state != Run.State.RUNNING:
+        found = wait(run, reader.course.zone)
+        title = "Preparing the runtime" if run.state == Run.State.WAITING_RUNTIME else "Queued"
+        return {"title": title, "total": 0, "done": 0, "sentence": found.message if found else "", "output": ""}
+    progress = run.progress
+    sentence = STAGES.get(str(progress.get("stage", "starting")), "")
+    if progress.get("check"):
+        sentence = f"{sentence} Now: {progress['check']}."
+    if progress.get("total"):
+        sentence = f"{sentence} {progress['done']} of {progress['total']} checks are through."
+    return {
+        "title": "Running",
+        "total": progress.get("total", 0),
+        "done": progress.get("done", 0),
+        "sentence": sentence,
+        "output": str(progress.get("output", ""))[-4000:],
+    }
+
+
+def file_view(submission: Submission, file: SubmissionFile) -> dict[str, Any]:
+    """How a file is shown: PDF by the viewer, notebooks as text and images, everything else as highlighted text if it is text."""
+    found: dict[str, Any] = {"submission": submission, "component": submission.component, "file": file, "here": "homework"}
+    suffix = file.path.rsplit(".", 1)[-1].lower()
+    if suffix == "pdf":
+        return found | {"kind": "pdf"}
+    if suffix == "ipynb":
+        return found | {"kind": "notebook", "rendered": render_notebook(blobs.read(file.sha256))}
+    return found | {"kind": "code", "rendered": render_code(blobs.read(file.sha256), file.path)}

@@ -1,0 +1,25 @@
+"""Addresses of everything that ends in a number."""
+
+from django.urls import path
+
+from grading.views import handin, homework, receipts, staff, submission
+
+urlpatterns = [
+    path("c/<slug:course>/homework/", homework.index, name="homework-list"),
+    path("c/<slug:course>/homework/<slug:slug>/", homework.page, name="homework"),
+    path("c/<slug:course>/homework/<slug:slug>/statement/", homework.statement, name="statement"),
+    path("c/<slug:course>/homework/<slug:slug>/starter/", homework.starter, name="starter"),
+    path("c/<slug:course>/homework/<slug:slug>/staff/", staff.page, name="homework-staff"),
+    path("c/<slug:course>/homework/<slug:slug>/<slug:kind>/submit/", handin.submit, name="submit"),
+    path("c/<slug:course>/homework/<slug:slug>/<slug:kind>/on-behalf/", handin.on_behalf, name="submit-on-behalf"),
+    path("c/<slug:course>/homework/<slug:slug>/<slug:kind>/publish/", staff.publish, name="publish"),
+    path("c/<slug:course>/submissions/<int:pk>/", submission.page, name="submission"),
+    path("c/<slug:course>/submissions/<int:pk>/live/", submission.live, name="submission-live"),
+    path("c/<slug:course>/submissions/<int:pk>/confirm/", handin.confirm, name="submission-confirm"),
+    path("c/<slug:course>/submissions/<int:pk>/choose/", handin.choose, name="submission-choose"),
+    path("c/<slug:course>/submissions/<int:pk>/rerun/", submission.rerun, name="submission-rerun"),
+    path("c/<slug:course>/submissions/<int:pk>/files/<int:file_pk>/", submission.file, name="submission-file"),
+    path("c/<slug:course>/submissions/<int:pk>/files/<int:file_pk>/raw/", submission.file_raw, name="submission-file-raw"),
+    path("receipts/", receipts.verify, name="receipts"),
+    path("receipts/<str:code>/", receipts.page, name="receipt"),
+]

@@ -1,0 +1,68 @@
+"""One hand-in: its run as it goes, its result, its files."""
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.http import FileResponse, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.views.decorators.http import require_POST, require_safe
+
+from courseapp import blobs
+from courseapp.access import member, staff
+from grading import access
+from grading.queries import submission as queries
+from grading.services import runs
+
+
+@login_required
+@require_safe
+def page(request: HttpRequest, course: str, pk: int) -> HttpResponse:
+    reader = member(request, course)
+    submission = access.submission_read(reader, pk)
+    return render(request, "grading/submission/page.html", queries.page(reader, submission))
+
+
+@login_required
+@require_safe
+def live(request: HttpRequest, course: str, pk: int) -> HttpResponse:
+    """The part of the page that changes while a run goes; 204 when the reader has seen it as it is."""
+    reader = member(request, course)
+    found = queries.live(reader, access.submission_read(reader, pk))
+    if found["version"] == request.GET.get("seen"):
+        return HttpResponse(status=204)
+    return render(request, "grading/submission/_live.html", found)
+
+
+@login_required
+@require_POST
+def rerun(request: HttpRequest, course: str, pk: int) -> HttpResponse:
+    by = staff(request, course)
+    submission = access.submission_read(by, pk)
+    run = runs.rerun(submission=submission, by=by)
+    messages.success(request, f"Run {run.pk} is queued. The earlier result stands until it ends.")
+    return redirect("submission", course, pk)
+
+
+@login_required
+@require_safe
+def file(request: HttpRequest, course: str, pk: int, file_pk: int) -> HttpResponse:
+    reader = member(request, course)
+    submission = access.submission_read(reader, pk)
+    row = access.submission_file(submission, file_pk)
+    raw_url = reverse("submission-file-raw", args=[course, pk, file_pk])
+    return render(request, "grading/submission/file.html", queries.file_view(submission, row) | {"raw_url": raw_url})
+
+
+@login_required
+@require_safe
+def file_raw(request: HttpRequest, course: str, pk: int, file_pk: int) -> FileResponse:
+    """The bytes as they were handed in: always a download, so that nothing in them can run on this site."""
+    reader = member(request, course)
+    row = access.submission_file(access.submission_read(reader, pk), file_pk)
+    response = FileResponse(
+        blobs.open(row.sha256), as_attachment=True, filename=row.path.rsplit("/", 1)[-1], content_type="application/octet-stream"
+    )
+    response["Content-Security-Policy"] = "sandbox; default-src 'none'"
+    response["X-Content-Type-Options"] = "nosniff"
+    response["Cache-Control"] = "private, max-age=3600"
+    return response
