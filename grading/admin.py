@@ -28,7 +28,7 @@ from grading.models import (
 )
 from grading.policy import due as rules
 from grading.policy.late import LatePolicy
-from grading.services import extensions
+from grading.services import extensions, handin
 
 
 class FixedInline(admin.TabularInline):  # type: ignore[type-arg]  # Django's class takes no parameter at run time
@@ -153,6 +153,10 @@ class ExtensionAdmin(KeptAdmin):
     def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False
 
+    def save_model(self, request: HttpRequest, obj: Extension, form: Any, change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        handin.judge_accepted(course=obj.component.homework.course, enrollment=obj.enrollment)
+
 
 class AccommodationForm(forms.ModelForm):  # type: ignore[type-arg]  # as above
     def clean(self) -> dict[str, Any]:
@@ -172,6 +176,10 @@ class AccommodationAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # as abov
     list_select_related = ("enrollment__course",)
     search_fields = ("enrollment__last_name", "enrollment__email", "enrollment__username")
     autocomplete_fields = ("enrollment",)
+
+    def save_model(self, request: HttpRequest, obj: Accommodation, form: Any, change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        handin.judge_accepted(course=obj.enrollment.course, enrollment=obj.enrollment)
 
 
 @admin.register(Submission)

@@ -41,5 +41,5 @@ def grant(*, component: Component, enrollment: Enrollment, due_wall: str, reason
     """The newest extension counts; earlier ones stay as they were granted. What came too late before and is in time now is judged."""
     kept = check(component=component, enrollment=enrollment, due_wall=due_wall, reason=reason, by=by)
     extension = Extension.objects.create(component=component, enrollment=enrollment, due_wall=kept, reason=reason.strip(), granted_by=by)
-    handin.judge_accepted(component=component, enrollment=enrollment)
+    handin.judge_accepted(course=component.homework.course, enrollment=enrollment)
     return extension

@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from courseapp import blobs
 from courseapp.formats import duration, moment
-from courseapp.models import Enrollment, User
+from courseapp.models import Course, Enrollment, User
 from courseapp.services import outbox
 from grading.models import Component, Run, Submission, SubmissionFile
 from grading.policy.late import Lateness
@@ -151,14 +151,21 @@ def unchoose(*, submission: Submission) -> Submission:
 
 
 @transaction.atomic
-def judge_accepted(*, component: Component, enrollment: Enrollment) -> list[Submission]:
-    """Have judged what is accepted by today's due time and never was: after an extension, what had come too late."""
-    _lock(enrollment)
-    terms = terms_for(component, enrollment)
-    waiting = Submission.objects.filter(component=component, enrollment=enrollment, runs=None).order_by("number")
-    accepted = [row for row in waiting.select_related("component__homework__bundle") if terms.state_now(row) == State.ACCEPTED]
-    for row in accepted:
-        _judge(row)
+def judge_accepted(*, course: Course, enrollment: Enrollment | None = None) -> list[Submission]:
+    """Have judged what did not count when it came and does by today's due times; for one student, or for all of the course.
+
+    To be called whenever due times move: by an extension, an accommodation, or a homework loaded anew.
+    """
+    waiting = Submission.objects.filter(component__homework__course=course, runs=None, body_late=False).exclude(state=State.ACCEPTED)
+    if enrollment is not None:
+        waiting = waiting.filter(enrollment=enrollment)
+    accepted = []
+    for found in waiting.select_related("enrollment").order_by("enrollment", "component", "number"):
+        _lock(found.enrollment)
+        row, terms = _read(found)
+        if terms.state_now(row) == State.ACCEPTED and not row.runs.exists():
+            _judge(row)
+            accepted.append(row)
     return accepted
 
 

@@ -13,6 +13,7 @@ from grading.models import Bundle, Check, Component, CoursePolicy, Homework, Run
 from grading.runner import bundle
 from grading.runner.manifest import ComponentSpec, HomeworkManifest
 from grading.runner.tomlfile import ManifestError
+from grading.services import handin
 from grading.services.course_file import CourseFolder, due_error
 
 
@@ -32,6 +33,9 @@ def load(folder: CourseFolder) -> tuple[Course, Changes]:
             _save_homework(course, manifest, packed[manifest.slug], sections, changes)
         for gone in course.homeworks.exclude(slug__in=packed):
             changes.say(f"{gone} ({gone.slug}) is not in the file; it was kept.")
+        if changes.any:
+            for submission in handin.judge_accepted(course=course):
+                changes.say(f"{submission} came too late before, is in time now, and is judged.")
     return course, changes
 
 

@@ -1,5 +1,7 @@
 """The administration: exceptions are granted with a reason and a name, what happened is only looked at."""
 
+from datetime import timedelta
+
 import pytest
 from django.contrib import admin
 from django.urls import reverse
@@ -7,6 +9,7 @@ from django.urls import reverse
 from courseapp.models import Enrollment, Role, User
 from grading.models import Extension, Submission
 from tests.factories import (
+    DUE_END,
     DUE_WALL,
     EnrollmentFactory,
     ExtensionFactory,
@@ -134,3 +137,18 @@ def test_an_account_made_here_was_made_by_staff(client, instructor):
 def test_students_and_course_staff_without_the_right_do_not_get_in(client, student):
     client.force_login(student.user)
     assert client.get(reverse("admin:grading_extension_changelist")).status_code == 302
+
+
+def test_an_extension_has_judged_what_had_come_too_late(client, instructor, practice, student):
+    closed = SubmissionFactory(
+        component=practice, enrollment=student, received_at=DUE_END + timedelta(days=4), state=Submission.State.NOT_ACCEPTED
+    )
+    assert grant(client, practice, student).status_code == 302
+    assert closed.runs.count() == 1
+
+
+def test_an_accommodation_has_judged_what_had_come_too_late(client, instructor, practice, student):
+    late = SubmissionFactory(component=practice, enrollment=student, received_at=DUE_END, state=Submission.State.UNCONFIRMED)
+    data = {"enrollment": student.pk, "days": 2, "factor": "1.00", "note": ""}
+    assert client.post(reverse("admin:grading_accommodation_add"), data).status_code == 302
+    assert late.runs.count() == 1

@@ -345,7 +345,7 @@ def test_somebody_who_has_not_signed_in_yet_can_be_handed_in_for(practice: Compo
 def test_an_extension_opens_what_came_too_late_and_has_it_judged(practice: Component, student: Enrollment, ta: Enrollment) -> None:
     closed = send(practice, student, CLOSED)
     text = closed.receipt_text
-    assert judge_accepted(component=practice, enrollment=student) == []
+    assert judge_accepted(course=practice.homework.course) == []
     extensions.grant(component=practice, enrollment=student, due_wall="2023-10-27 23:59", reason="Ill.", by=ta)
     closed.refresh_from_db()
     assert (closed.state, closed.receipt_text, closed.runs.count()) == (State.NOT_ACCEPTED, text, 1)
@@ -362,6 +362,16 @@ def test_an_extension_spares_the_confirmation(practice: Component, student: Enro
     assert made.runs.count() == 1
     with pytest.raises(Refused, match="does not wait"):
         confirm_late(submission=made, days=1)
+
+
+def test_when_due_times_move_for_all_what_is_in_time_now_is_judged(practice: Component, student: Enrollment) -> None:
+    other = EnrollmentFactory.create(course=practice.homework.course)
+    moved, slow = send(practice, student, LATE), send(practice, other, completed_at=ON_TIME + timedelta(hours=1))
+    practice.due_wall = "2023-10-23 23:59"
+    practice.save()
+    assert judge_accepted(course=practice.homework.course) == [moved]
+    assert judge_accepted(course=practice.homework.course) == []
+    assert (moved.runs.count(), slow.runs.count()) == (1, 0)
 
 
 def test_one_is_chosen_at_a_time_and_the_choice_can_be_taken_back(theory: Component, student: Enrollment) -> None:
