@@ -42,7 +42,7 @@ def test_pages_of_a_visitor(client: Client, name: str, title: str) -> None:
 @pytest.mark.django_db
 @pytest.mark.parametrize(
     ("name", "title"),
-    [("account_logout", "Sign out?"), ("account_email", "E-mail addresses"), ("account_change_password", "Change the password")],
+    [("account_logout", "Sign out?"), ("account_email", "Email addresses"), ("account_change_password", "Change the password")],
 )
 def test_pages_of_somebody_who_is_signed_in(client: Client, name: str, title: str) -> None:
     user = User.objects.create_user("mo1", "maya@example.edu", "a long password", first_name="Maya", last_name="Okafor")
@@ -56,6 +56,7 @@ def test_pages_of_somebody_who_is_signed_in(client: Client, name: str, title: st
 def test_a_wrong_password_is_said_in_the_form(client: Client) -> None:
     html = client.post(reverse("account_login"), {"login": "maya@example.edu", "password": "wrong"}).content.decode()
     assert '<div class="note bad" role="alert">' in html
+    assert "The address or the password is not right." in html
 
 
 @pytest.mark.django_db
