@@ -1,0 +1,33 @@
+"""Answers NaN in the right shape."""
+
+import torch
+
+
+class MLP:
+    def __init__(self, linear_1_in_features, linear_1_out_features, f_function, linear_2_in_features, linear_2_out_features, g_function):
+        self.outputs = linear_2_out_features
+        self.parameters = dict(
+            W1=torch.randn(linear_1_out_features, linear_1_in_features),
+            b1=torch.randn(linear_1_out_features),
+            W2=torch.randn(linear_2_out_features, linear_2_in_features),
+            b2=torch.randn(linear_2_out_features),
+        )
+        self.grads = {"dJd" + name: torch.zeros_like(value) for name, value in self.parameters.items()}
+        self.cache = dict()
+
+    def forward(self, x):
+        return torch.full((len(x), self.outputs), float('nan'))
+
+    def backward(self, dJdy_hat):
+        self.grads = {name: torch.full_like(value, float('nan')) for name, value in self.grads.items()}
+
+    def clear_grad_and_cache(self):
+        self.cache.clear()
+
+
+def mse_loss(y, y_hat):
+    return torch.tensor(float('nan')), torch.full_like(y_hat, float('nan'))
+
+
+def bce_loss(y, y_hat):
+    return torch.tensor(float('nan')), torch.full_like(y_hat, float('nan'))
