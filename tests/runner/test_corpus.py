@@ -1,0 +1,73 @@
+"""Hand-ins that attack earn next to nothing and read why; an honest one that looks around finds nothing and loses nothing."""
+
+import io
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+
+from grading.runner.runtimes import Runtime
+
+HERE = Path(__file__).resolve().parent
+HW1 = HERE.parents[1] / "examples" / "ds-ga-1008" / "hw1-backprop"
+ATTACKS = sorted(folder.name for folder in (HERE / "corpus").iterdir() if not folder.name.startswith("correct-"))
+STOPPED = ("Stopped", "The process ended by itself", "The process crashed")
+NOT_STOPPED = {
+    "deep-answer",
+    "fork-bomb",
+    "full-disk",
+    "infinity",
+    "keyboard-interrupt",
+    "left-behind",
+    "lying-objects",
+    "nan",
+    "odd-output",
+    "patched-allclose",
+    "patched-checks",
+    "printed-score",
+    "shadowed-modules",
+    "sys-exit",
+}
+
+
+@pytest.fixture(scope="module")
+def homework(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Homework 1 with less patience, because many attacks take all the time there is."""
+    folder = shutil.copytree(HW1, tmp_path_factory.mktemp("course") / "hw1-backprop")
+    text = (folder / "homework.toml").read_text()
+    (folder / "homework.toml").write_text(text.replace("wall_s = 60", "wall_s = 20\ncall_s = 2"))
+    return folder
+
+
+def judged(homework: Path, hand_in: str) -> dict[str, Any]:
+    out = io.StringIO()
+    call_command("autograde", str(homework), str(HERE / "corpus" / hand_in), "--json", stdout=out, stderr=io.StringIO())
+    (element,) = json.loads(out.getvalue())
+    assert isinstance(element, dict)
+    return element
+
+
+@pytest.mark.sandbox
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_an_attack_earns_a_tenth_at_most_and_reads_why(torch_runtime: Runtime, homework: Path, attack: str) -> None:
+    element = judged(homework, attack)
+    assert element["points"] <= 5
+    first = element["message"] or next(check["message"] for check in element["checks"] if not check["passed"])
+    if attack in NOT_STOPPED:
+        assert element["outcome"] == "ok"
+        assert first
+    else:
+        assert element["outcome"] == "student"
+        assert first.startswith(STOPPED)
+
+
+@pytest.mark.sandbox
+def test_a_correct_hand_in_that_looks_around_finds_nothing_and_gets_full_points(torch_runtime: Runtime) -> None:
+    element = judged(HW1, "correct-scanner")
+    assert (element["outcome"], element["points"]) == ("ok", 50)
+    assert [line for line in element["output"].splitlines() if "LEAK" in line or "refused" in line] == []
+    seen = {tuple(line.split()[1:3]) for line in element["output"].splitlines() if line.startswith("SEEN")}
+    assert seen == {("relu", "relu"), ("relu", "identity"), ("sigmoid", "sigmoid"), ("sigmoid", "identity"), ("relu", "sigmoid")}
