@@ -90,6 +90,11 @@ def test_a_homework_wide_percentage_needs_the_homeworks_points() -> None:
     assert str(refused.value) == 'late.scope = "homework": the homework\'s possible points are needed'
 
 
+def test_on_time_there_is_no_penalty_not_even_on_a_bonus() -> None:
+    for base in get_args(Base):
+        assert LatePolicy(base=base).penalty(earned=Decimal(105), possible=Decimal(100), days=0) == 0
+
+
 def test_the_late_sheet_of_spring_2025() -> None:
     """10 % of one homework of 15 is 1.5 of the 60 homework points, as the sheet prints; wrong format takes the same, a repair 3."""
     assert score(LatePolicy(), "15", 1, possible="15").final == Decimal("13.5")
