@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from itertools import chain, count
 
 from allauth.account.models import EmailAddress
 from django.db import models, transaction
@@ -209,4 +210,4 @@ class _Accounts:
 def _free_username(person: Person) -> str:
     wanted = person.username or person.email.split("@")[0]
     taken = {name.lower() for name in User.objects.filter(username__istartswith=wanted).values_list("username", flat=True)}
-    return next(name for name in (wanted, *(f"{wanted}-{number}" for number in range(2, 10**6))) if name.lower() not in taken)
+    return next(name for name in chain([wanted], (f"{wanted}-{number}" for number in count(2))) if name.lower() not in taken)
