@@ -4,6 +4,9 @@ from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 from django.urls import include, path
 
+from courseapp.views import people
+from grading.views import today
+
 
 def healthz(_request: HttpRequest) -> HttpResponse:
     """The process answers; it says nothing about the database or the broker."""
@@ -11,6 +14,9 @@ def healthz(_request: HttpRequest) -> HttpResponse:
 
 
 urlpatterns = [
+    path("", today.home, name="today"),
+    path("c/<slug:course>/", today.course, name="course"),
+    path("c/<slug:course>/people/", people, name="people"),
     path("healthz", healthz, name="healthz"),
     path("accounts/", include("allauth.urls")),
     path("admin/", admin.site.urls),

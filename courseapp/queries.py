@@ -1,0 +1,43 @@
+"""What the pages of the course itself show."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from courseapp.models import Enrollment, Role, Section
+
+STAFF_ORDER = (Role.INSTRUCTOR, Role.TA, Role.GRADER)
+
+
+@dataclass(frozen=True)
+class Roster:
+    """The people of a course as one reader may see them; `students` is empty for students. `section` is the one picked, if any."""
+
+    staff: Sequence[Enrollment]
+    students: Sequence[Enrollment]
+    sections: Sequence[Section]
+    section: Section | None
+
+    @property
+    def active(self) -> int:
+        return sum(person.state == Enrollment.State.ACTIVE for person in self.students)
+
+
+def courses_of(user_id: int) -> list[Enrollment]:
+    """The user's places in courses, newest course first."""
+    mine = Enrollment.objects.filter(user=user_id, state=Enrollment.State.ACTIVE)
+    return list(mine.select_related("course", "section", "user").order_by("-course__starts_on", "course__code"))
+
+
+def roster(reader: Enrollment, section: str = "") -> Roster:
+    """Staff see everybody, in the section named if it is one; students see the staff that teach now. At most two statements."""
+    people = Enrollment.objects.filter(course=reader.course_id).select_related("section", "user")
+    if not reader.is_staff:
+        people = people.exclude(role=Role.STUDENT).filter(state=Enrollment.State.ACTIVE)
+    rows = list(people)
+    staff = sorted((row for row in rows if row.is_staff), key=lambda row: STAFF_ORDER.index(Role(row.role)))
+    if not reader.is_staff:
+        return Roster(staff, (), (), None)
+    sections = list(reader.course.sections.order_by("name"))
+    picked = next((row for row in sections if row.name == section), None)
+    students = [row for row in rows if not row.is_staff and (picked is None or row.section_id == picked.pk)]
+    return Roster(staff, students, sections, picked)

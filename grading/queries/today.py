@@ -1,0 +1,346 @@
+"""What Today shows: to a student the next deadline with one next step, to staff what came in and what waits."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+from itertools import groupby
+
+from django.db.models import Count, Exists, OuterRef, Q
+from django.urls import reverse
+from django.utils import timezone
+
+from courseapp.formats import moment as moment_words
+from courseapp.models import Course, Enrollment, Role
+from grading.models import Component, Homework, Run, RunnerHost, RunResult, Submission
+from grading.policy.late import Segment, segment_at
+from grading.policy.visibility import Moment, Viewer, may_see_score
+from grading.policy.words import number
+from grading.queries.due import last_dues, released_at
+from grading.queries.runs import HOST_SILENT_AFTER, result_of
+from grading.queries.standing import Entry, Standing, standings
+
+LATELY = timedelta(days=14)
+EVENTS = 8
+
+
+@dataclass(frozen=True)
+class Part:
+    """Theory or practice of a homework as it stands for the reader. `score` is there only if they may see it."""
+
+    standing: Standing
+    word: str
+    tone: str
+    score: Decimal | None
+    segment: Segment
+
+    @property
+    def component(self) -> Component:
+        return self.standing.component
+
+    @property
+    def handed_in(self) -> bool:
+        return any(entry.accepted for entry in self.standing.entries)
+
+    @property
+    def due_at(self) -> datetime:
+        return self.standing.terms.due.due.instant
+
+
+@dataclass(frozen=True)
+class Step:
+    label: str
+    url: str
+
+
+@dataclass(frozen=True)
+class Next:
+    """The homework whose deadline comes next. `part` is the component that the step is about."""
+
+    homework: Homework
+    headline: str
+    parts: Sequence[Part]
+    part: Part
+    step: Step
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happened, at a time of the course's zone; `day` is it in few letters: 11:40 for today's, Thu 2 for others."""
+
+    at: datetime
+    day: str
+    text: str
+    url: str
+    what: str
+    tone: str = ""
+    chip: str = ""
+
+    @property
+    def iso(self) -> str:
+        return self.at.isoformat(timespec="seconds")
+
+
+@dataclass(frozen=True)
+class Row:
+    """A released homework with its parts, for the list of what was done so far."""
+
+    homework: Homework
+    parts: Sequence[Part]
+
+
+@dataclass(frozen=True)
+class StudentToday:
+    now: datetime
+    next: Next | None
+    headline: str
+    events: Sequence[Event]
+    rows: Sequence[Row]
+    points: Decimal
+    possible: Decimal
+
+
+def _components(course: Course) -> list[Component]:
+    """Those of released homeworks, in their order. One statement."""
+    rows = Component.objects.filter(homework__course=course).select_related("homework__course").order_by("homework__number", "-kind")
+    now = timezone.now()
+    return [row for row in rows if released_at(row.homework) <= now]
+
+
+def student_today(reader: Enrollment) -> StudentToday:
+    """In a constant number of statements, whatever the number of homeworks and hand-ins."""
+    now = timezone.now()
+    components = _components(reader.course)
+    standing = standings(components, [reader])
+    latest = last_dues(components)
+    parts = [
+        _part(standing[row.pk, reader.pk], max(latest[row.pk].end, standing[row.pk, reader.pk].terms.due.due.end), now)
+        for row in components
+    ]
+    rows = [Row(homework, tuple(group)) for homework, group in groupby(parts, key=lambda part: part.component.homework)]
+    coming = _next(rows, reader.course, now)
+    counted = [part for part in parts if part.score is not None and part.component.homework.weight]
+    return StudentToday(
+        now=now,
+        next=coming,
+        headline=coming.headline if coming else "Nothing is due" if parts else "Nothing is here yet",
+        events=_events(parts, reader.course, now),
+        rows=rows[::-1],
+        points=sum((part.score for part in counted if part.score is not None), Decimal(0)),
+        possible=sum((part.component.points for part in counted), Decimal(0)),
+    )
+
+
+def _part(standing: Standing, due_end: datetime, now: datetime) -> Part:
+    component = standing.component
+    moment = Moment(now, due_end, component.published_at is not None, component.homework.course.timezone)
+    seen = may_see_score(Viewer(staff=False, owner=True), moment, release=component.score_release)  # type: ignore[arg-type]  # its words
+    score = standing.score.final if standing.score and seen else None
+    segment = segment_at(standing.terms.timeline, now)
+    word, tone = _state(standing, segment, score)
+    return Part(standing, word, tone, score, segment)
+
+
+def _state(standing: Standing, segment: Segment, score: Decimal | None) -> tuple[str, str]:
+    """A chip: what the student should know first."""
+    if any(_unconfirmed(entry) for entry in standing.entries):
+        return "waits for your confirmation", "warn"
+    if not any(entry.accepted for entry in standing.entries):
+        return ("not handed in", "bad" if segment.kind == "closed" else "warn" if segment.kind == "late" else "")
+    if standing.open_run:
+        return {Run.State.RUNNING: "running"}.get(Run.State(standing.open_run.state), "queued"), "info"
+    if score is not None:
+        return f"{number(score)} of {number(standing.component.points)}", "good" if score == standing.component.points else "info"
+    return "handed in", "good"
+
+
+def _unconfirmed(entry: Entry) -> bool:
+    return entry.submission.state == Submission.State.UNCONFIRMED
+
+
+def _next(rows: Sequence[Row], course: Course, now: datetime) -> Next | None:
+    """The open homework with something missing that is due first; else the open one that is due first."""
+    chosen = [(row, part) for row in rows for part in row.parts if part.segment.open]
+    chosen.sort(key=lambda pair: (pair[1].handed_in, pair[1].segment.kind == "late" and pair[1].handed_in, pair[1].due_at))
+    for row, part in chosen:
+        if part.handed_in and part.segment.kind == "late":
+            continue  # done, and what may still be handed in late costs points: nothing to do
+        return Next(row.homework, _headline(row.homework, part, course, now), row.parts, part, _step(row, part, course))
+    return None
+
+
+def _headline(homework: Homework, part: Part, course: Course, now: datetime) -> str:
+    name = f"Homework {homework.number}"
+    if part.segment.kind == "late" and part.segment.end:
+        return f"{name} is late: {number(part.segment.credit)} % until {moment_words(part.segment.end - timedelta(minutes=1), course.zone)}"
+    local, today = part.due_at.astimezone(course.zone), now.astimezone(course.zone).date()
+    days = (local.date() - today).days
+    if days == 0:
+        when = f"today at {local:%H:%M}"
+    elif days == 1:
+        when = "tomorrow"
+    elif days < 7:
+        when = f"on {local:%A}"
+    else:
+        when = f"on {local.day} {local:%B}"
+    return f"{name} is due {when}"
+
+
+def _step(row: Row, part: Part, course: Course) -> Step:
+    """The one button."""
+    waiting = next((entry for one in row.parts for entry in one.standing.entries if _unconfirmed(entry)), None)
+    if waiting:
+        return Step("Confirm or withdraw the late hand-in", reverse("submission", args=[course.slug, waiting.submission.pk]))
+    homework = reverse("homework", args=[course.slug, row.homework.slug])
+    for one in (part, *row.parts):
+        running = next((entry for entry in one.standing.entries if entry.run and entry.run.is_open), None)
+        if running and one.handed_in:
+            return Step("Watch the run", reverse("submission", args=[course.slug, running.submission.pk]))
+    label = f"Hand in the {part.component.kind}"
+    return Step(f"{label} again" if part.handed_in else label, f"{homework}#{part.component.kind}")
+
+
+def _events(parts: Sequence[Part], course: Course, now: datetime) -> list[Event]:
+    """What happened lately, newest first: receipts, finished runs, published scores."""
+    found: list[Event] = []
+    for part in parts:
+        name = f"{part.component.homework.number} {part.component.kind}"
+        published = part.component.published_at
+        if published and part.standing.autograded:
+            url = reverse("homework", args=[course.slug, part.component.homework.slug])
+            found.append(Event(published, _day(published, course, now), f"Homework {name}", url, "The scores were published."))
+        for entry in part.standing.entries:
+            found += _entry_events(entry, part, f"Homework {name}", course, now)
+    recent = [event for event in found if event.at > now - LATELY]
+    newest = sorted(recent, key=lambda event: event.at, reverse=True)[:EVENTS]
+    return [replace(event, at=event.at.astimezone(course.zone)) for event in newest]
+
+
+def _day(at: datetime, course: Course, now: datetime) -> str:
+    local = at.astimezone(course.zone)
+    return f"{local:%H:%M}" if local.date() == now.astimezone(course.zone).date() else f"{local:%a} {local.day}"
+
+
+def _entry_events(entry: Entry, part: Part, name: str, course: Course, now: datetime) -> list[Event]:
+    row = entry.submission
+    url = reverse("submission", args=[course.slug, row.pk])
+    chip, tone = ("late", "warn") if entry.lateness.late else ("", "")
+    day = _day(row.received_at, course, now)
+    found = [Event(row.received_at, day, name, url, f"Hand-in #{row.number} received, receipt {row.receipt_code}.", tone, chip)]
+    run = entry.run
+    if run and run.finished_at and run.state in {Run.State.DONE, Run.State.FAILED}:
+        found.append(
+            _run_event(run, entry, part, Event(run.finished_at, _day(run.finished_at, course, now), name, url, f"Run {run.pk} finished."))
+        )
+    return found
+
+
+def _run_event(run: Run, entry: Entry, part: Part, event: Event) -> Event:
+    result = result_of(run)
+    if result is None:
+        return replace(event, what="Our fault, not yours: the run failed, and staff see it.", chip="not judged", tone="bad")
+    if result.kind == RunResult.Kind.ASSIGNMENT:
+        return replace(event, what="Not your fault: the assignment's checks failed, and staff see it.", chip="not judged", tone="bad")
+    if part.score is None or entry.score is None:
+        return event
+    chip, tone = ("recorded", "") if result.recorded else ("", "")
+    return replace(
+        event, what=f"Run {run.pk} finished: {number(result.points)} of {number(result.max_points)} from the checks.", chip=chip, tone=tone
+    )
+
+
+@dataclass(frozen=True)
+class Tally:
+    """One component in numbers, for staff."""
+
+    component: Component
+    due_at: datetime
+    students: int
+    handed_in: int
+    late: int
+    open_runs: int
+    failed_runs: int
+
+
+@dataclass(frozen=True)
+class StaffRow:
+    homework: Homework
+    released: bool
+    release: datetime
+    tallies: Sequence[Tally]
+
+
+@dataclass(frozen=True)
+class StaffToday:
+    headline: str
+    rows: Sequence[StaffRow]
+    failed: Sequence[Run]
+    queued: int
+    running: int
+    hosts: int
+    unconfirmed: int
+    newest: Sequence[Submission]
+    week: int
+
+
+def staff_today(course: Course) -> StaffToday:
+    """Sums made by the database: no hand-in is read but the newest ones."""
+    now = timezone.now()
+    components = list(
+        Component.objects.filter(homework__course=course).select_related("homework__course").order_by("-homework__number", "-kind")
+    )
+    active = Q(enrollment__state=Enrollment.State.ACTIVE, enrollment__role=Role.STUDENT)
+    students = course.enrollments.filter(role=Role.STUDENT, state=Enrollment.State.ACTIVE).count()
+    accepted = Submission.objects.filter(active, component__in=components, state=Submission.State.ACCEPTED).order_by()
+    by_people = accepted.values("component").annotate(
+        people=Count("enrollment", distinct=True), on_time=Count("enrollment", distinct=True, filter=Q(days_late=0))
+    )
+    handed = {row["component"]: row for row in by_people}
+    runs = Run.objects.filter(submission__component__in=components).order_by()
+    waiting = Q(state__in=[Run.State.QUEUED, Run.State.WAITING_RUNTIME])
+    by_runs = runs.values("submission__component").annotate(
+        waiting=Count("pk", filter=waiting), running=Count("pk", filter=Q(state=Run.State.RUNNING)), failed=Count("pk", filter=_failed())
+    )
+    judged = {row["submission__component"]: row for row in by_runs}
+    none = {"people": 0, "on_time": 0, "waiting": 0, "running": 0, "failed": 0}
+    latest = last_dues(components)
+
+    def tally(component: Component) -> Tally:
+        people, run = handed.get(component.pk, none), judged.get(component.pk, none)
+        late = people["people"] - people["on_time"]
+        return Tally(
+            component, latest[component.pk].instant, students, people["people"], late, run["waiting"] + run["running"], run["failed"]
+        )
+
+    rows = []
+    for homework, group in groupby(components, key=lambda component: component.homework):
+        release = released_at(homework)
+        rows.append(StaffRow(homework, release <= now, release, [tally(component) for component in group]))
+    failed = runs.filter(_failed()).select_related("submission__enrollment", "submission__component__homework").order_by("-pk")[:10]
+    newest = accepted.select_related("enrollment", "component__homework").defer("receipt_text").order_by("-received_at", "-pk")[:EVENTS]
+    queued, running = (sum(row[key] for row in judged.values()) for key in ("waiting", "running"))
+    return StaffToday(
+        headline=_staff_headline(rows, course, now),
+        rows=rows,
+        failed=list(failed),
+        queued=queued,
+        running=running,
+        hosts=RunnerHost.objects.filter(seen_at__gt=now - HOST_SILENT_AFTER, refusal="").count(),
+        unconfirmed=Submission.objects.filter(component__in=components, state=Submission.State.UNCONFIRMED).count(),
+        newest=list(newest),
+        week=course.week(now),
+    )
+
+
+def _failed() -> Q:
+    """The newest run of a hand-in, where we could not bring it to its end or the assignment's own checks broke: staff must look."""
+    newer = Run.objects.filter(submission=OuterRef("submission"), pk__gt=OuterRef("pk"))
+    return (Q(state=Run.State.FAILED) | Q(result__kind=RunResult.Kind.ASSIGNMENT)) & ~Q(Exists(newer))
+
+
+def _staff_headline(rows: Sequence[StaffRow], course: Course, now: datetime) -> str:
+    coming = [(tally.due_at, row.homework) for row in rows if row.released for tally in row.tallies if tally.due_at > now]
+    if not coming:
+        return "Nothing is due"
+    due, homework = min(coming, key=lambda pair: pair[0])
+    return f"Homework {homework.number} is due {moment_words(due, course.zone)}"
