@@ -4,7 +4,9 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from django.conf import settings
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
+
+from courseapp.formats import filesize
 
 
 def received_at(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
@@ -16,6 +18,19 @@ def received_at(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable
 
     def middleware(request: HttpRequest) -> HttpResponse:
         request.received_at = _proxy_start(request) or datetime.now(UTC)  # type: ignore[attr-defined]  # read back through `received`
+        return get_response(request)
+
+    return middleware
+
+
+def body_size(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
+    """Refuse a body larger than any hand-in before a byte of it is written: its sender is not known yet."""
+
+    def middleware(request: HttpRequest) -> HttpResponse:
+        length = request.META.get("CONTENT_LENGTH") or "0"
+        if length.isdecimal() and int(length) > settings.MAX_BODY_MB * 1024**2:
+            error = f"The upload has {filesize(int(length))}; accepted are {settings.MAX_BODY_MB} MB."
+            return JsonResponse({"error": error, "kept": "Nothing was handed in. Your files are still chosen."}, status=413)
         return get_response(request)
 
     return middleware

@@ -1,15 +1,18 @@
 """Handing in, and deciding about what was handed in."""
 
 from datetime import UTC, datetime
+from typing import Any
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
+from django.core.files.uploadedfile import UploadedFile
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_POST
 
+from courseapp import uploads
 from courseapp.access import manager, member, sender
 from courseapp.middleware import received
 from grading import access
@@ -38,7 +41,7 @@ def submit(request: HttpRequest, course: str, slug: str, kind: str) -> HttpRespo
             component=component,
             enrollment=student,
             by=sender(request),
-            files=request.FILES.getlist("files"),
+            files=_files(request),
             received_at=received(request),
             completed_at=datetime.now(UTC),
             own_work=form.cleaned_data.get("own_work") or False,
@@ -47,6 +50,12 @@ def submit(request: HttpRequest, course: str, slug: str, kind: str) -> HttpRespo
     except handin.Refused as refusal:
         return _refused(request, refusal, course, slug, kind)
     return _accepted(request, done, course)
+
+
+def _files(request: HttpRequest) -> "list[UploadedFile[Any]]":
+    if reason := uploads.problem(request):
+        raise handin.Refused(f"The server could not write your files ({reason}). Send them again later.", status=507)
+    return request.FILES.getlist("files")
 
 
 def _accepted(request: HttpRequest, done: Submission, course: str) -> HttpResponse:
@@ -71,9 +80,9 @@ def on_behalf(request: HttpRequest, course: str, slug: str, kind: str) -> HttpRe
     component = access.component(access.homework(by, slug), kind)
     form = OnBehalfForm(request.POST or None, request.FILES or None, component=component)
     problem = None
-    if form.is_bound and form.is_valid():
-        with timezone.override(by.course.zone):
-            stated_at = form.cleaned_data["stated_at"]
+    with timezone.override(by.course.zone):  # the stated time is course time
+        valid = form.is_bound and form.is_valid()
+    if valid:
         try:
             done = handin.hand_in(
                 component=component,
@@ -85,7 +94,7 @@ def on_behalf(request: HttpRequest, course: str, slug: str, kind: str) -> HttpRe
                 own_work=True,
                 confirmed_days=None,
                 on_behalf_reason=form.cleaned_data["reason"],
-                stated_at=stated_at,
+                stated_at=form.cleaned_data["stated_at"],
             )
         except handin.Refused as refusal:
             problem = {"error": refusal.error, "details": refusal.details, "kept": refusal.kept}
@@ -100,8 +109,9 @@ def on_behalf(request: HttpRequest, course: str, slug: str, kind: str) -> HttpRe
 def confirm(request: HttpRequest, course: str, pk: int) -> HttpResponse:
     """The student agrees to what a late hand-in costs."""
     submission = access.submission_own(member(request, course), pk)
+    agreed = request.POST.get("days", "")
     try:
-        handin.confirm_late(submission=submission, days=int(request.POST.get("days", "0") or 0), choose="choose" in request.POST)
+        handin.confirm_late(submission=submission, days=int(agreed) if agreed.isdecimal() else 0, choose="choose" in request.POST)
     except handin.Refused as refusal:
         messages.error(request, f"{refusal.error} {refusal.kept}")
     return redirect("submission", course, pk)
