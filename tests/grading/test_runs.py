@@ -319,3 +319,9 @@ def test_what_pages_read_of_runs_is_a_constant_number_of_statements(
         assert queries.result_of(latest) is None
     with django_assert_num_queries(3):
         assert queries.wait(latest, component.homework.course.zone) is not None
+
+
+def test_every_state_and_kind_is_on_the_page_of_runs() -> None:
+    page = (settings.BASE_DIR / "docs" / "runs.md").read_text()
+    words = [*Run.State.values, *RunResult.Kind.values]
+    assert [word for word in words if f"| `{word}` |" not in page] == []
