@@ -7,6 +7,8 @@ import time
 from decimal import Decimal
 from pathlib import Path
 
+import pytest
+
 from courseapp.models import Role
 from grading.models import Run, RunResult
 from grading.services import runs as services
@@ -44,7 +46,9 @@ def assert_judged_once(run: Run, attempts: int) -> None:
     assert (run.state, result.kind, result.points, run.attempts) == ("done", "ok", Decimal(10), attempts), (run.note, result.staff_message)
 
 
+@pytest.mark.sandbox
 def test_a_hand_in_is_judged_by_a_worker(site: Site, tmp_path: Path) -> None:
+    site.poll_every(10)
     site.host()
     site.worker()
     run = hand_in(tmp_path, making.ANSWER)
@@ -53,6 +57,7 @@ def test_a_hand_in_is_judged_by_a_worker(site: Site, tmp_path: Path) -> None:
     assert " worker " in run.worker
 
 
+@pytest.mark.sandbox
 def test_without_broker_and_worker_the_runner_host_judges_it(site: Site, tmp_path: Path) -> None:
     site.valkey.kill()
     site.host()
@@ -62,7 +67,7 @@ def test_without_broker_and_worker_the_runner_host_judges_it(site: Site, tmp_pat
 
 
 def test_a_worker_killed_in_the_middle_of_a_run(site: Site, tmp_path: Path) -> None:
-    site.poll_every(5)
+    site.poll_every(10)
     site.host()
     worker = site.worker()
     run = hand_in(tmp_path)
@@ -99,7 +104,7 @@ def test_a_broker_killed_in_the_middle_of_a_run(site: Site, tmp_path: Path) -> N
 
 
 def test_a_worker_that_slept_longer_than_its_lease_records_nothing(site: Site, tmp_path: Path) -> None:
-    site.poll_every(5)
+    site.poll_every(10)
     site.host()
     worker = site.worker()
     run = hand_in(tmp_path)
@@ -115,6 +120,7 @@ def test_a_worker_that_slept_longer_than_its_lease_records_nothing(site: Site, t
     assert "runner host" in run.worker
 
 
+@pytest.mark.sandbox
 def test_an_orderly_stop_of_the_runner_host_gives_its_run_back(site: Site, tmp_path: Path) -> None:
     host = site.host()
     run = hand_in(tmp_path)
@@ -127,8 +133,9 @@ def test_an_orderly_stop_of_the_runner_host_gives_its_run_back(site: Site, tmp_p
     assert (run.state, run.attempts, run.note) == ("queued", 0, "The worker was stopped.")
 
 
+@pytest.mark.sandbox
 def test_an_orderly_stop_of_the_runner_host_is_no_failure_of_a_workers_run(site: Site, tmp_path: Path) -> None:
-    site.poll_every(5)
+    site.poll_every(10)
     host = site.host()
     site.worker()
     run = hand_in(tmp_path)
@@ -140,8 +147,9 @@ def test_an_orderly_stop_of_the_runner_host_is_no_failure_of_a_workers_run(site:
     assert " worker " in run.worker
 
 
+@pytest.mark.sandbox
 def test_a_stopped_worker_gives_its_run_back(site: Site, tmp_path: Path) -> None:
-    site.poll_every(5)
+    site.poll_every(10)
     site.host()
     worker = site.worker()
     run = hand_in(tmp_path)
@@ -152,6 +160,7 @@ def test_a_stopped_worker_gives_its_run_back(site: Site, tmp_path: Path) -> None
     assert_judged_once(run, attempts=0)
 
 
+@pytest.mark.sandbox
 def test_a_cancelled_run_stops_at_its_next_heartbeat(site: Site, tmp_path: Path) -> None:
     site.host()
     run = hand_in(tmp_path, "import time\n\ndef answer(x):\n    time.sleep(9)\n")
@@ -163,6 +172,7 @@ def test_a_cancelled_run_stops_at_its_next_heartbeat(site: Site, tmp_path: Path)
     assert not RunResult.objects.filter(run=run).exists()
 
 
+@pytest.mark.sandbox
 def test_a_second_runner_host_on_the_machine_is_refused(site: Site) -> None:
     first = site.host()
     command = [sys.executable, str(REPOSITORY / "manage.py"), "runner_host"]
