@@ -1,0 +1,106 @@
+"""The demo's semester: around today, half over, made by the same services as the real thing, and the same when loaded twice."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from time import perf_counter
+
+import pytest
+import time_machine
+from django.contrib.auth import authenticate
+
+from courseapp.management.demo import RECORDED, semester
+from courseapp.management.demo.recording import Recording
+from courseapp.models import Course, Enrollment, OutboxMail, User
+from grading.models import Component, Extension, Run, RunResult, Submission
+from grading.queries.standing import standings
+from grading.services import receipts
+
+pytestmark = pytest.mark.django_db
+
+NOW = datetime(2026, 3, 11, 15, 30, tzinfo=UTC)
+"""A Wednesday, three days after the clocks went forward in New York."""
+
+ROWS = (Course, Enrollment, User, Component, Submission, Run, RunResult, Extension, OutboxMail)
+
+
+def load(now: datetime = NOW) -> semester.Loaded:
+    with time_machine.travel(now, tick=True):
+        return semester.load_semester(now)
+
+
+def everything() -> list[list[dict[str, object]]]:
+    return [list(model._default_manager.order_by("pk").values()) for model in ROWS]
+
+
+def practice() -> Component:
+    return Component.objects.select_related("homework__course").get(homework__number=1, kind="practice")
+
+
+def standing(email: str, component: Component, now: datetime = NOW):
+    member = Enrollment.objects.select_related("section", "course").get(email=email)
+    with time_machine.travel(now, tick=False):
+        return standings([component], [member])[component.pk, member.pk]
+
+
+def test_the_semester_lies_around_today():
+    said = load()
+    course = Course.objects.get()
+    assert course.week(NOW) == 8
+    assert said.warnings == []
+    assert course.enrollments.filter(role="student").count() == 40
+    assert practice().due_wall == "2026-03-15 23:59"
+    assert practice().section_dues.get().due_wall == "2026-03-08 23:59"
+    assert Component.objects.get(homework__number=0).published_at < NOW
+    assert standing("student@example.edu", practice()).entries == ()
+    assert not Submission.objects.filter(received_at__gt=NOW).exists()
+    assert not Submission.objects.exclude(state="accepted").exists()
+
+    # late@ has until yesterday: a hand-in of now is one day late
+    late = standing("late@example.edu", practice())
+    assert (late.terms.due.due.wall, late.terms.policy.days_late(late.terms.due.due, NOW)) == (datetime(2026, 3, 10, 23, 59), 1)
+    assert Extension.objects.get().granted_by.role == "instructor"
+
+    # receipts are signed as any other, and nobody is mailed about the past
+    for submission in Submission.objects.all():
+        assert receipts.verify(submission.receipt_text, submission.receipt_signature)
+    assert OutboxMail.objects.filter(sent_at=None).count() == 0
+
+    # results are recorded runs and marked so; the newest hand-ins wait for real ones
+    runs = Run.objects.filter(submission__component__kind="practice")
+    assert runs.filter(state="queued").count() == 3
+    assert set(RunResult.objects.values_list("recorded", "run__state").distinct()) == {(True, "done")}
+    assert runs.filter(state="done").count() == RunResult.objects.count() > 50
+    assert set(RunResult.objects.values_list("kind", flat=True).distinct()) == {"ok", "student"}
+    assert set(Submission.objects.values_list("days_late", flat=True)) >= {0, 1, 2}
+
+    assert authenticate(None, username="so2231", password="demo").email == "student@example.edu"
+
+    before, began = everything(), perf_counter()
+    again = load(NOW + timedelta(minutes=5))
+    assert perf_counter() - began < 10  # on a busy machine; well under a second on an idle one
+    assert again.said == ["Nothing changed."]
+    assert everything() == before
+
+
+def test_a_day_later_only_the_extension_moves_and_a_week_later_it_is_said():
+    load()
+    before = everything()
+    load(NOW + timedelta(days=1))
+    assert [wall for (wall,) in Extension.objects.values_list("due_wall")] == ["2026-03-10 23:59", "2026-03-11 23:59"]
+    assert everything()[:-2] == before[:-2]
+    later = load(NOW + timedelta(days=7))
+    assert later.warnings == ["The demo was loaded in an earlier week and is now in week 9; --fresh begins anew in week 8."]
+    assert Course.objects.get().week(NOW) == 8
+
+
+def test_results_of_other_files_are_not_shown(monkeypatch, tmp_path):
+    whole = Recording.read(RECORDED)
+    other = Recording(tuple(replace(run, bundle="0" * 64) for run in whole.runs if run.homework == "hw0-warmup"))
+    other.write(tmp_path / "recorded.json")
+    monkeypatch.setattr(semester, "RECORDED", tmp_path / "recorded.json")
+    said = load()
+    assert not RunResult.objects.exists()
+    assert Run.objects.filter(state="queued").count() > 50
+    assert said.warnings == [
+        "Homework 0 · Warm-up: tensors: its files changed after its results were recorded; real runs are queued. Renew: make demo-data."
+    ]
