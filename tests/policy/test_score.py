@@ -163,6 +163,13 @@ WHYS = [
         2,
         "at most 80 of the 100 possible count: 100 less 10 % of the 100 possible × 2 days",
     ),
+    (
+        "ceiling, at the floor",
+        LatePolicy(base="ceiling", steps=percents(60, 60)),
+        "80",
+        2,
+        "at most 0 of the 100 possible count: 100 less 60 % of the 100 possible × 2 days",
+    ),
     ("compounding", LatePolicy(base="compounding"), "80", 2, "10 % of what is left, day by day, from 80"),
     (
         "compounding, uneven",
@@ -199,6 +206,17 @@ def test_a_deduction_takes_no_more_than_there_is() -> None:
     assert lines[3] == Line("Score", Decimal(0), Decimal(100), "4 − 4 = 0")
 
 
+def test_a_deduction_of_all_there_is_needs_no_excuse() -> None:
+    line = score(LatePolicy(), "5", 0, deductions=(FORMAT,)).lines[1]
+    assert line == Line("Wrong format", Decimal(-5), None, "The zip holds test scripts: 5 % of the 100 possible")
+
+
+def test_the_times_are_printed_only_together() -> None:
+    for due, received in ((DUE, None), (None, RECEIVED)):
+        lines = component_score(LatePolicy(), raw=Decimal(41), possible=Decimal(50), days_late=1, due=due, received=received).lines
+        assert lines[1].why == "10 % of the 50 possible × 1 day"
+
+
 def test_a_penalty_that_takes_nothing_is_still_a_line() -> None:
     lines = score(LatePolicy(base="ceiling"), "80", 1).lines
     assert lines[1].points == 0
@@ -212,7 +230,18 @@ def test_numbers_below_zero_are_refused(raw: str, possible: str, days: int) -> N
     assert str(refused.value) == f"raw {raw} of {possible} points, {days} days late: none of them may be below 0"
 
 
-@pytest.mark.parametrize("percent", ["-1", "100.5"])
+@pytest.mark.parametrize(("raw", "possible", "final"), [("0", "0", "0"), ("0.5", "0.5", "0.45"), ("3", "0", "3")])
+def test_small_numbers_are_numbers_too(raw: str, possible: str, final: str) -> None:
+    assert score(LatePolicy(), raw, 1, possible=possible).final == Decimal(final)
+
+
+@pytest.mark.parametrize(("percent", "left"), [("0", "50"), ("0.5", "49.75"), ("100", "0")])
+def test_deductions_from_nothing_to_everything(percent: str, left: str) -> None:
+    deduction = Deduction("format", Decimal(percent), "Wrong name")
+    assert score(LatePolicy(), "50", 0, possible="50", deductions=(deduction,)).final == Decimal(left)
+
+
+@pytest.mark.parametrize("percent", ["-1", "-0.1", "100.5"])
 def test_a_deduction_is_a_percentage(percent: str) -> None:
     with pytest.raises(ValueError, match="accepted is a percent from 0 to 100"):
         Deduction("format", Decimal(percent), "Wrong name")
