@@ -1,7 +1,14 @@
 """The pages of docs/ name what there is."""
 
+import ast
+import inspect
 import re
+from dataclasses import fields
 from pathlib import Path
+
+from grading.policy.late import SETTINGS
+from grading.runner import manifest
+from grading.runner.limits import Limits
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -19,3 +26,20 @@ def test_every_make_target_of_the_readme_exists() -> None:
     named = set(re.findall(r"make ([a-z-]+)", (ROOT / "README.md").read_text()))
     assert {"demo", "test", "check", "install", "help"} <= named
     assert named <= targets
+
+
+def test_every_key_of_a_homework_is_on_its_page() -> None:
+    page = (ROOT / "docs" / "homework-files.md").read_text()
+    read = set(re.findall(r'\.(?:text|number|whole|flag|texts|choice|table|tables|mapping)\(\s*"(\w+)"', inspect.getsource(manifest)))
+    read |= {limit.name for limit in fields(Limits)} | set(manifest.VISIBILITIES) | set(manifest.SCORE_RELEASES) | set(SETTINGS)
+    assert {"title", "points", "visibility", "wall_s", "hand_ins_per_day"} <= read
+    assert sorted(name for name in read if not re.search(rf"`\[*{name}\]*`", page)) == []
+
+
+def test_every_verb_of_a_check_is_on_its_page() -> None:
+    page = (ROOT / "docs" / "homework-files.md").read_text()
+    source = (ROOT / "grading" / "runner" / "checks.py").read_text()
+    classes = [node for node in ast.parse(source).body if isinstance(node, ast.ClassDef) and node.name in {"Student", "Trial"}]
+    verbs = {item.name for node in classes for item in node.body if isinstance(item, ast.FunctionDef) and not item.name.startswith("_")}
+    assert {"new", "argument", "close", "true"} <= verbs
+    assert sorted(verb for verb in verbs if f"`{verb}(" not in page) == []
