@@ -85,10 +85,15 @@ def _lower_headings(state: StateCore) -> None:
             token.tag = f"h{min(int(token.tag[1]) + 1, 6)}"
 
 
-def _align_by_class(state: StateCore) -> None:
-    for token in state.tokens:
+def _tidy_tables(state: StateCore) -> None:
+    """Numbers are aligned by class, and an empty corner is no heading."""
+    for token, content in pairwise(state.tokens):
         if token.type in {"th_open", "td_open"} and "right" in str(token.attrs.pop("style", "")):
             token.attrSet("class", "num")
+        if token.type == "th_open":
+            token.tag = "th" if content.content else "td"
+        if content.type == "th_close":
+            content.tag = "th" if token.content else "td"
 
 
 def _anchor_headings(state: StateCore) -> None:
@@ -112,7 +117,7 @@ def _parser(*, anchors: bool) -> MarkdownIt:
     parser.add_render_rule("math_inline_double", _math_in_line)
     parser.add_render_rule("code_block", _code_block)
     parser.core.ruler.push("lower_headings", _lower_headings)
-    parser.core.ruler.push("align_by_class", _align_by_class)
+    parser.core.ruler.push("tidy_tables", _tidy_tables)
     if anchors:
         parser.core.ruler.push("anchor_headings", _anchor_headings)
     return parser

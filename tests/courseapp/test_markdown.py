@@ -119,5 +119,9 @@ def test_numbers_of_a_table_are_aligned_by_class() -> None:
     assert "style" not in html
 
 
+def test_an_empty_corner_of_a_table_is_no_heading() -> None:
+    assert "<tr>\n<td></td>\n<th>a</th>\n</tr>" in render("| | a |\n|---|---|\n| x | 2 |\n")
+
+
 def test_very_long_texts_are_cut_and_say_so() -> None:
     assert render("a" * (MOST_CHARACTERS + 1)).endswith("<p>Only the first 100,000 characters are shown.</p>")

@@ -27,13 +27,15 @@ async function set(root = document) {
     try {
       render(source, element, { displayMode: element.classList.contains("block"), throwOnError: true, maxExpand: 500, maxSize: 20, strict: "ignore" });
       element.classList.add("done");
-      if (element.scrollWidth > element.clientWidth && element.classList.contains("block")) element.tabIndex = 0;
     } catch (error) {
       element.textContent = source;
       element.title = `This TeX could not be set: ${error.message}`;
       element.classList.add("done", "failed");
     }
   }
+  await document.fonts.ready;
+  // what is too wide scrolls, and what scrolls must be reachable by keyboard
+  for (const element of waiting) if (element.classList.contains("block") && element.scrollWidth > element.clientWidth) element.tabIndex = 0;
 }
 
 set().catch(() => undefined);
