@@ -61,6 +61,11 @@ class Supervisor:
         self.children.remove(step)
         return process.returncode
 
+    def end(self, child: Child) -> None:
+        """End one child for good."""
+        self.children.remove(child)
+        self._end([child], 2.0)
+
     def tick(self) -> None:
         """Look after everybody once: start again what has died, after a pause that grows while it keeps dying."""
         for child in self.children:
