@@ -197,8 +197,8 @@ class _Site:
         return Row(
             queued=queued,
             broker=broker,
-            p50_ms=round(_percentile(times, 50), 1),
-            p95_ms=round(_percentile(times, 95), 1),
+            p50_ms=round(percentile(times, 50), 1),
+            p95_ms=round(percentile(times, 95), 1),
             bar_ms=BAR_MS if broker == "up" else BAR_BROKER_DOWN_MS,
             uploads=uploads,
             bytes=len(self.content),
@@ -265,7 +265,7 @@ def _form(fields: Mapping[str, str], content: bytes) -> bytes:
     return head.encode() + content + f"\r\n--{BOUNDARY}--\r\n".encode()
 
 
-def _percentile(values: list[float], percent: int) -> float:
+def percentile(values: list[float], percent: int) -> float:
     """The smallest value that so many percent do not exceed."""
     return sorted(values)[max(0, math.ceil(len(values) * percent / 100) - 1)]
 

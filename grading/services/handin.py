@@ -67,7 +67,8 @@ def hand_in(
         raise Refused(f"{component.homework} opens {moment(terms.release, component.homework.course.zone)}.")
     if stated_at is not None and not (on_behalf and terms.release <= stated_at <= received_at):
         raise Refused("The stated time must lie between the homework's release and now.", status=400)
-    if not on_behalf:
+    capped = not on_behalf and component.check_rows.exclude(visibility="visible").exists()
+    if capped:
         _hold_to_cap(component, enrollment, received_at)
     prepared = prepare(component, files)
     if isinstance(prepared, Problems):
@@ -75,7 +76,7 @@ def hand_in(
     rows = _keep(prepared)
     with transaction.atomic():
         _lock(enrollment)
-        if not on_behalf:
+        if capped:
             _hold_to_cap(component, enrollment, received_at)
         submission = Submission(
             component=component,
@@ -185,8 +186,6 @@ def _may(component: Component, enrollment: Enrollment, by: User, *, on_behalf: b
 
 def _hold_to_cap(component: Component, enrollment: Enrollment, received_at: datetime) -> None:
     """Best-of-unlimited would make an oracle of hidden checks. What we failed to judge costs no attempt."""
-    if not component.check_rows.exclude(visibility="visible").exists():
-        return
     zone = component.homework.course.zone
     today = received_at.astimezone(zone).date()
     tomorrow = datetime.combine(today + timedelta(days=1), time.min, zone)
@@ -283,12 +282,11 @@ def _mail(submission: Submission) -> None:
 
 def _judge(submission: Submission) -> None:
     component = submission.component
-    if not component.check_rows.exists():
-        return
     try:
         runs.enqueue(submission=submission)
     except runs.NothingToRunError as error:
-        log.error("%s is kept but cannot be judged: %s", submission, error)
+        if component.check_rows.exists():
+            log.error("%s is kept but cannot be judged: %s", submission, error)
 
 
 def _not_frozen(row: Submission, terms: Terms) -> None:
