@@ -67,6 +67,11 @@ class EnrollmentAdmin(KeptAdmin):
     readonly_fields = ("state",)
     actions = ("drop", "enroll_again")
 
+    def save_model(self, request: HttpRequest, obj: Enrollment, form: object, change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        if obj.user is None and (user := people.seat(enrollment=obj)):
+            messages.info(request, f"{user} has an account already and takes the place.")
+
     @admin.display(boolean=True, description="account")
     def has_account(self, row: Enrollment) -> bool:
         return row.user is not None

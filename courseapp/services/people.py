@@ -31,6 +31,19 @@ def take_up(*, user: User) -> list[Enrollment]:
     return found
 
 
+@transaction.atomic
+def seat(*, enrollment: Enrollment) -> User | None:
+    """Give a place that waits to somebody who has an account already, by the same rules as at their sign-in."""
+    known = Q(emailaddress__verified=True, emailaddress__email__iexact=enrollment.email)
+    for key in ("username", "institutional_id"):
+        if value := getattr(enrollment, key):
+            known |= Q(("vouched", True), (f"{key}__iexact", value))
+    for user in User.objects.filter(known).distinct().order_by("pk"):
+        if enrollment in take_up(user=user):
+            return user
+    return None
+
+
 def _keys(user: User) -> list[Q]:
     """What the person may be known by, in the order in which it is believed."""
     verified = EmailAddress.objects.filter(user=user, verified=True).values_list("email", flat=True)

@@ -36,6 +36,7 @@ class ResultCard:
     rows: tuple[CheckRow, ...]
     output: str
     staff_message: str
+    recorded: bool
     provenance: tuple[tuple[str, object], ...] = field(default=())
 
 
@@ -66,6 +67,7 @@ def result_card(result: RunResult, viewer: Viewer, moment: Moment, *, score_seen
         rows=tuple(rows),
         output=result.output,
         staff_message=result.staff_message if viewer.staff else "",
+        recorded=result.recorded,
         provenance=tuple(_flat(result.provenance)) if viewer.staff else (),
     )
 

@@ -77,6 +77,16 @@ def test_one_person_takes_one_place_in_a_course(course):
     assert people.take_up(user=user) == []
 
 
+def test_a_new_place_goes_to_whoever_has_an_account_already(course):
+    ann, claimed = account("ann@example.edu"), account("bob@example.edu", verified=False)
+    named = account("cy@example.edu", username="cc1", vouched=True)
+    assert people.seat(enrollment=place(course, "Ann@example.edu")) == ann
+    assert people.seat(enrollment=place(course, claimed.email)) is None
+    assert people.seat(enrollment=place(course, "cy@university.example", username="CC1")) == named
+    assert people.seat(enrollment=place(course, "nobody@example.edu")) is None
+    assert people.seat(enrollment=place(course, "ann@elsewhere.example")) is None
+
+
 def test_leaving_and_coming_back_happen_once(course):
     ann = place(course, "ann@example.edu", user=account("ann@example.edu"))
     assert people.drop(enrollment=ann)

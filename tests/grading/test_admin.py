@@ -128,6 +128,19 @@ def test_a_person_is_dropped_and_enrolled_again(client, instructor, student):
     assert student.state == "active"
 
 
+def test_a_place_made_here_goes_to_its_person_at_once(client, instructor, practice):
+    person = UserFactory(username="nn2", vouched=True)
+    data = {
+        "course": practice.homework.course.pk,
+        "email": "nn2@university.example",
+        "username": "nn2",
+        "role": "student",
+        "track": "default",
+    }
+    assert client.post(reverse("admin:courseapp_enrollment_add"), data).status_code == 302
+    assert Enrollment.objects.get(email="nn2@university.example").user == person
+
+
 def test_an_account_made_here_was_made_by_staff(client, instructor):
     data = {"username": "nn1", "email": "nn1@example.edu", "usable_password": "false"}
     assert client.post(reverse("admin:courseapp_user_add"), data).status_code == 302
