@@ -32,10 +32,15 @@ class HandInForm(forms.Form):
     confirm_late = forms.IntegerField(required=False, min_value=0, max_value=365)
 
 
+class StudentField(forms.ModelChoiceField[Enrollment]):
+    def label_from_instance(self, obj: Enrollment) -> str:
+        return f"{obj.sort_name} ({obj.username})" if obj.username else obj.sort_name
+
+
 class OnBehalfForm(forms.Form):
     """TA or instructor hands in for a student: with a reason, and when the work was ready."""
 
-    student = forms.ModelChoiceField(Enrollment.objects.none(), label="Student")
+    student = StudentField(Enrollment.objects.none(), label="Student", empty_label="Choose a student")
     reason = forms.CharField(label="Reason", widget=forms.Textarea(attrs={"rows": 2}), help_text="The student reads it.", max_length=1000)
     stated_at = forms.DateTimeField(
         label="Ready since",

@@ -191,7 +191,7 @@ def page(reader: Enrollment, homework: Homework, *, problem: Mapping[str, object
     boxes = [
         _box(standing[component.pk, reader.pk], reader, problem if component.kind == problem_kind else None) for component in components
     ]
-    shared = len(boxes) > 1 and all(box.segments == boxes[0].segments and box.mark_at == boxes[0].mark_at for box in boxes)
+    shared = len(boxes) > 1 and all(box.segments == boxes[0].segments for box in boxes)
     return {"homework": homework, "boxes": boxes, "shared_timeline": shared}
 
 

@@ -14,9 +14,13 @@ FAULTS = {
     RunResult.Kind.SYSTEM: ("our fault", "bad", "Our fault, not yours: nothing was graded."),
 }
 
+CLOSED_WORDS = {"hidden": "hidden", "after_due": "hidden until due", "after_published": "hidden until published"}
+
 
 @dataclass(frozen=True)
 class CheckRow:
+    """`note` tells staff that students do not see this check like this."""
+
     title: str
     icon: str
     tone: str
@@ -24,6 +28,7 @@ class CheckRow:
     points: Decimal | None
     out_of: Decimal
     why: str = ""
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -76,17 +81,16 @@ def _row(check: dict[str, Any], *, staff: bool) -> CheckRow:
     icon, tone, word = ("check", "ok", "passed") if check["passed"] else ("cross", "no", "failed")
     if not check["judged"]:
         icon, tone, word = "open", "no", "not judged"
-    why = check["message"]
-    if staff and check.get("staff_message") and check["staff_message"] != why:
-        why = "\n".join(part for part in (why, check["staff_message"]) if part)
-    return CheckRow(check["title"], icon, tone, word, Decimal(check["points"]), Decimal(check["max_points"]), why)
+    why = (check.get("staff_message") if staff else "") or check["message"]
+    note = "" if check["visibility"] == "visible" or not staff else CLOSED_WORDS[check["visibility"]]
+    return CheckRow(check["title"], icon, tone, word, Decimal(check["points"]), Decimal(check["max_points"]), why, note)
 
 
 def _closed(checks: list[dict[str, Any]], until: str, *, score_seen: bool) -> CheckRow:
     points = sum((Decimal(check["points"]) for check in checks), Decimal(0))
     out_of = sum((Decimal(check["max_points"]) for check in checks), Decimal(0))
     title = closed_line(checks=len(checks), points=points, out_of=out_of, score_seen=score_seen).split(",")[0]
-    return CheckRow(title, "hidden", "hid", "hidden", points if score_seen else None, out_of, f"Details: {until}." if until else "")
+    return CheckRow(title, "hidden", "hid", "hidden", points if score_seen else None, out_of, f"{until[:1].upper()}{until[1:]}." if until else "")
 
 
 def _flat(values: Any, prefix: str = "") -> Iterable[tuple[str, object]]:

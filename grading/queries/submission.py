@@ -37,18 +37,13 @@ def page(reader: Enrollment, submission: Submission) -> dict[str, Any]:
     accepted = [one for one in standing.entries if one.accepted]
     counts = standing.counting is entry
     frozen = is_frozen(standing.terms, component, timezone.now())
-    chips = [Chip("counts", "good")] if counts else []
-    chips.append(Chip(entry.lateness.label, "warn" if entry.lateness.late else "good"))
-    found = live(reader, submission, standing)
-    return found | {
+    return live(reader, submission, standing) | {
         "here": "homework",
         "component": component,
         "files": file_rows(submission, reader.course.slug, files, hashes=True),
         "total_size": sum(file.size for file in files),
-        "chips": chips,
         "lateness": entry.lateness.label,
         "due_at": standing.terms.due.due.instant,
-        "counting_why": standing.why if found["score"] or not standing.autograded else "",
         "state": entry.state,
         "autograded": standing.autograded,
         "confirm": _confirm(standing, entry) if mine and entry.state == Submission.State.UNCONFIRMED else None,
@@ -78,6 +73,8 @@ def live(reader: Enrollment, submission: Submission, standing: Standing | None =
     results = [found for found in map(result_of, runs) if found is not None]
     result = next((one for one in results if one.kind in JUDGED), results[0] if results else None)
     entry = next(entry for entry in standing.entries if entry.submission.pk == submission.pk)
+    chips = [Chip("counts", "good")] if standing.counting is entry else []
+    chips.append(Chip(entry.lateness.label, "warn" if entry.lateness.late else "good"))
     hidden_score = None if seen or result is None else _opens(component.score_release)
     return {
         "submission": submission,
@@ -88,6 +85,8 @@ def live(reader: Enrollment, submission: Submission, standing: Standing | None =
         "score": entry.score if seen else None,
         "score_note": hidden_score,
         "running": _running(run, reader) if run and run.is_open else None,
+        "chips": chips,
+        "counting_why": standing.why if seen or not standing.autograded else "",
         "polling": bool(run and run.is_open),
         "version": _version(run, result),
     }
