@@ -1,0 +1,154 @@
+"""Every address against everybody: the table of docs/people.md, held. A URL that is missing from it fails.
+
+`in` is 200, `to` a redirect, `made` 201, `no` 404 (what one may not see looks like what is not there), `login` a redirect to the
+sign-in page, `bad` 400: the request was let in and its form refused.
+"""
+
+from collections.abc import Iterator
+
+import pytest
+import time_machine
+from django.test import Client
+from django.urls import URLPattern, URLResolver, get_resolver, reverse
+
+from courseapp.models import Enrollment, Role
+from grading.models import Homework, Submission
+from tests import factories
+
+pytestmark = pytest.mark.django_db
+
+STATUS = {"in": 200, "to": 302, "no": 404, "login": 302, "bad": 400}
+PEOPLE = ("owner", "classmate", "outsider", "grader", "ta", "instructor", "anonymous")
+MEMBERS = "in in no in in in login"
+OWNER_AND_STAFF = "in no no in in in login"
+
+TABLE: dict[str, tuple[str, str]] = {
+    # name: (method, what owner, classmate, outsider, grader, ta, instructor, anonymous get)
+    "healthz": ("GET", "in in in in in in in"),
+    "today": ("GET", "in in in in in in login"),
+    "course": ("GET", MEMBERS),
+    "people": ("GET", MEMBERS),
+    "homework-list": ("GET", MEMBERS),
+    "homework": ("GET", MEMBERS),
+    "statement": ("GET", MEMBERS),
+    "starter": ("GET", MEMBERS),
+    "homework-staff": ("GET", "no no no in in in login"),
+    "submit": ("POST", "bad bad no no no no login"),
+    "submit-on-behalf": ("GET", "no no no no in in login"),
+    "publish": ("POST", "no no no no no to login"),
+    "submission": ("GET", OWNER_AND_STAFF),
+    "submission-live": ("GET", OWNER_AND_STAFF),
+    "submission-confirm": ("POST", "to no no no no no login"),
+    "submission-choose": ("POST", "to no no no no no login"),
+    "submission-rerun": ("POST", "no no no to to to login"),
+    "submission-file": ("GET", OWNER_AND_STAFF),
+    "submission-file-raw": ("GET", OWNER_AND_STAFF),
+    "receipts": ("GET", "in in in in in in in"),
+    "receipt": ("GET", OWNER_AND_STAFF),
+}
+LIBRARY = ("admin/", "accounts/")
+
+
+def names(patterns: list[URLPattern | URLResolver], prefix: str = "") -> Iterator[str]:
+    for pattern in patterns:
+        route = prefix + str(pattern.pattern)
+        if route.startswith(LIBRARY):
+            continue
+        if isinstance(pattern, URLResolver):
+            yield from names(pattern.url_patterns, route)
+        else:
+            yield str(pattern.name)
+
+
+def test_every_address_is_in_the_table() -> None:
+    assert set(names(get_resolver().url_patterns)) == set(TABLE)
+
+
+@pytest.fixture
+def submission() -> Iterator[Submission]:
+    with time_machine.travel("2023-10-20 18:00Z", tick=False):
+        homework = factories.HomeworkFactory.create()
+        blob_files = {"mlp.py": b"print('hello')\n"}
+        made = factories.SubmissionFactory.create(component=factories.component(homework, "practice"), files=blob_files)
+        homework.starter_sha256 = made.files.get().sha256
+        homework.save()
+        yield made
+
+
+@pytest.fixture
+def people(submission: Submission) -> dict[str, Enrollment | None]:
+    course = submission.component.homework.course
+    return {
+        "owner": submission.enrollment,
+        "classmate": factories.EnrollmentFactory.create(course=course),
+        "outsider": factories.EnrollmentFactory.create(),
+        "grader": factories.EnrollmentFactory.create(course=course, role=Role.GRADER),
+        "ta": factories.EnrollmentFactory.create(course=course, role=Role.TA),
+        "instructor": factories.EnrollmentFactory.create(course=course, role=Role.INSTRUCTOR),
+        "anonymous": None,
+    }
+
+
+def address(name: str, submission: Submission) -> str:
+    homework = submission.component.homework
+    course = homework.course.slug
+    arguments: dict[str, list[object]] = {
+        "healthz": [],
+        "today": [],
+        "receipts": [],
+        "receipt": [submission.receipt_code],
+        "course": [course],
+        "people": [course],
+        "homework-list": [course],
+        "submit": [course, homework.slug, "practice"],
+        "submit-on-behalf": [course, homework.slug, "practice"],
+        "publish": [course, homework.slug, "practice"],
+        "submission-file": [course, submission.pk, submission.files.get().pk],
+        "submission-file-raw": [course, submission.pk, submission.files.get().pk],
+    }
+    usual = [course, submission.pk] if name.startswith("submission") else [course, homework.slug]
+    return reverse(name, args=arguments.get(name, usual))
+
+
+@pytest.mark.parametrize(("name", "method", "expected"), [(name, *row) for name, row in TABLE.items()], ids=list(TABLE))
+def test_who_reaches_what(name: str, method: str, expected: str, submission: Submission, people: dict[str, Enrollment | None]) -> None:
+    url = address(name, submission)
+    found = {}
+    for person, word in zip(PEOPLE, expected.split(), strict=True):
+        client = Client()
+        enrollment = people[person]
+        if enrollment is not None and enrollment.user is not None:
+            client.force_login(enrollment.user)
+        response = client.generic(method, url)
+        if response.streaming:
+            b"".join(getattr(response, "streaming_content"))  # read to its end, the file is closed
+        to_login = response.status_code == 302 and response["Location"].startswith(reverse("account_login"))
+        found[person] = "login" if to_login else next(key for key, code in STATUS.items() if code == response.status_code), word
+    assert {person: got for person, (got, _) in found.items()} == {person: word for person, (_, word) in found.items()}
+
+
+def test_a_dropped_student_reaches_nothing(submission: Submission) -> None:
+    member = submission.enrollment
+    member.state = Enrollment.State.DROPPED
+    member.save()
+    client = Client()
+    assert member.user is not None
+    client.force_login(member.user)
+    got = {name: client.generic(method, address(name, submission)).status_code for name, (method, _) in TABLE.items()}
+    open_to_all = {"healthz": 200, "receipts": 200, "today": 200}
+    assert got == {name: open_to_all.get(name, 404) for name in TABLE}
+
+
+def test_a_homework_before_its_release_is_seen_by_staff_only(submission: Submission, people: dict[str, Enrollment | None]) -> None:
+    homework = Homework.objects.get(pk=submission.component.homework_id)
+    homework.release_wall = "2023-10-21 09:00"
+    homework.save()
+    found = {}
+    for person in ("classmate", "ta"):
+        client = Client()
+        enrollment = people[person]
+        assert enrollment is not None
+        assert enrollment.user is not None
+        client.force_login(enrollment.user)
+        found[person] = [client.get(address(name, submission)).status_code for name in ("homework", "statement", "starter")]
+    assert found == {"classmate": [404, 404, 404], "ta": [200, 200, 200]}
