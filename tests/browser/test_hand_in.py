@@ -1,0 +1,122 @@
+"""The product's main story, as its people live it: hand in, watch it run, read the score, keep the receipt."""
+
+import re
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import ROOT, Site, assert_accessible
+
+pytestmark = [pytest.mark.browser, pytest.mark.sandbox, pytest.mark.xdist_group("browser")]
+
+SAMPLES = ROOT / "examples" / "ds-ga-1008" / "demo" / "hw1-backprop"
+RUN_MS = 90_000
+
+
+def hand_in(page: Page, site: Site, files: list[Path | dict[str, object]]) -> None:
+    page.goto(f"{site.course}/homework/hw1-backprop/")
+    box = page.locator("#upload-practice")
+    box.locator("input[type=file]").set_input_files(files)  # type: ignore[arg-type]  # paths or payloads
+    box.get_by_label(re.compile("own work")).check()
+    box.get_by_role("button", name="Hand in", exact=True).click()
+
+
+def as_mlp(name: str) -> dict[str, object]:
+    source = SAMPLES / name
+    return {"name": "mlp.py", "mimeType": "text/x-python", "buffer": source.read_bytes()}
+
+
+def test_sign_in_hand_in_watch_score_and_verified_receipt(page: Page, site: Site) -> None:
+    site.sign_in(page, "student")
+    assert_accessible(page)
+    hand_in(page, site, [as_mlp("correct_einsum.py")])
+    page.wait_for_url(re.compile(r"/submissions/\d+/"))
+    assert_accessible(page)
+    expect(page.get_by_role("heading", name="Result")).to_be_visible(timeout=RUN_MS)
+    expect(page.locator("#live .big").first).to_have_text("50")
+    expect(page.locator("table.score-lines tr.sum td")).to_have_text("50.00 of 50")
+    assert_accessible(page)
+
+    page.locator("a[href^='/receipts/']").first.click()
+    receipt = page.locator("pre.receipt").inner_text()
+    assert "mlp.py" in receipt
+    assert_accessible(page)
+    page.goto(f"{site.url}/receipts/")
+    page.get_by_label("The receipt's text").fill(receipt)
+    page.get_by_role("button", name="Check").click()
+    expect(page.locator(".note.good")).to_be_visible()
+    assert_accessible(page)
+    page.get_by_label("The receipt's text").fill(receipt.replace("mlp.py", "mlq.py"))
+    page.get_by_role("button", name="Check").click()
+    expect(page.locator(".note.bad")).to_be_visible()
+
+
+def test_a_late_hand_in_names_its_cost_and_asks_first(page: Page, site: Site) -> None:
+    site.sign_in(page, "late")
+    hand_in(page, site, [as_mlp("correct_einsum.py")])
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text("5 points")
+    dialog.get_by_role("button", name="Not now").click()
+    assert "/homework/hw1-backprop/" in page.url
+    page.locator("#upload-practice").get_by_role("button", name="Hand in", exact=True).click()
+    dialog.get_by_role("button", name="Hand in late").click()
+    page.wait_for_url(re.compile(r"/submissions/\d+/"))
+    expect(page.locator("table.score-lines tr.sum td")).to_have_text("45.00 of 50", timeout=RUN_MS)
+    expect(page.locator("table.score-lines")).to_contain_text("10 % of the 50 possible × 1 day")
+
+
+def test_what_is_wrong_is_said_before_anything_is_sent(page: Page, site: Site) -> None:
+    site.sign_in(page, "student")
+    hand_in(page, site, [{"name": "notes.docx", "mimeType": "application/octet-stream", "buffer": b"x"}])
+    expect(page.locator("#upload-practice [data-problems]")).to_contain_text("mlp.py")
+    assert page.url.endswith("/homework/hw1-backprop/")
+
+
+def test_a_lost_connection_keeps_the_form_and_the_files(page: Page, site: Site) -> None:
+    site.sign_in(page, "student")
+    page.route("**/submit/", lambda route: route.abort())
+    hand_in(page, site, [as_mlp("correct_einsum.py")])
+    box = page.locator("#upload-practice")
+    expect(box.locator("[data-problems]")).to_contain_text("still chosen")
+    page.unroute("**/submit/")
+    box.get_by_role("button", name="Retry").click()
+    page.wait_for_url(re.compile(r"/submissions/\d+/"))
+
+
+def test_a_zip_and_a_syntax_error_on_a_phone(page: Page, site: Site) -> None:
+    page.set_viewport_size({"width": 390, "height": 844})
+    site.sign_in(page, "student")
+    hand_in(page, site, [as_mlp("syntax_error.py")])
+    page.wait_for_url(re.compile(r"/submissions/\d+/"))
+    expect(page.get_by_role("heading", name="Result")).to_be_visible(timeout=RUN_MS)
+    expect(page.locator("#live")).to_contain_text("line")
+    assert_accessible(page)
+    wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+    assert wide == 0
+
+
+def test_hand_in_without_javascript(page: Page, site: Site) -> None:
+    browser = page.context.browser
+    assert browser is not None
+    context = browser.new_context(java_script_enabled=False)
+    plain = context.new_page()
+    site.sign_in(plain, "student")
+    hand_in(plain, site, [as_mlp("correct_einsum.py")])
+    plain.wait_for_url(re.compile(r"/submissions/\d+/"))
+    expect(plain.get_by_role("heading", name=re.compile("Hand-in #"))).to_be_visible()
+    context.close()
+
+
+@pytest.mark.parametrize("account", ["ta", "instructor"])
+def test_staff_see_who_handed_in_and_open_a_hand_in(page: Page, site: Site, account: str) -> None:
+    site.sign_in(page, account)
+    assert_accessible(page)
+    page.goto(f"{site.course}/homework/hw1-backprop/staff/")
+    expect(page.locator("svg.histogram").first).to_be_visible()
+    assert_accessible(page)
+    page.locator("tbody td a").first.click()
+    expect(page.get_by_role("heading", name=re.compile("Hand-in #"))).to_be_visible()
+    assert_accessible(page)
+    page.locator("ul.files a").first.click()
+    assert_accessible(page)
