@@ -1,12 +1,17 @@
 """What comes with the files of a hand-in."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django import forms
 from django.core.files.uploadedfile import UploadedFile
 
 from courseapp.models import Enrollment, Role
 from grading.models import Component
+
+if TYPE_CHECKING:
+    EnrollmentChoiceField = forms.ModelChoiceField[Enrollment]
+else:
+    EnrollmentChoiceField = forms.ModelChoiceField
 
 
 class ManyFilesInput(forms.ClearableFileInput):
@@ -32,7 +37,7 @@ class HandInForm(forms.Form):
     confirm_late = forms.IntegerField(required=False, min_value=0, max_value=365)
 
 
-class StudentField(forms.ModelChoiceField[Enrollment]):
+class StudentField(EnrollmentChoiceField):
     def label_from_instance(self, obj: Enrollment) -> str:
         return f"{obj.sort_name} ({obj.username})" if obj.username else obj.sort_name
 

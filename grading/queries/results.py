@@ -90,7 +90,9 @@ def _closed(checks: list[dict[str, Any]], until: str, *, score_seen: bool) -> Ch
     points = sum((Decimal(check["points"]) for check in checks), Decimal(0))
     out_of = sum((Decimal(check["max_points"]) for check in checks), Decimal(0))
     title = closed_line(checks=len(checks), points=points, out_of=out_of, score_seen=score_seen).split(",")[0]
-    return CheckRow(title, "hidden", "hid", "hidden", points if score_seen else None, out_of, f"{until[:1].upper()}{until[1:]}." if until else "")
+    return CheckRow(
+        title, "hidden", "hid", "hidden", points if score_seen else None, out_of, f"{until[:1].upper()}{until[1:]}." if until else ""
+    )
 
 
 def _flat(values: Any, prefix: str = "") -> Iterable[tuple[str, object]]:
