@@ -176,11 +176,11 @@ class Trial:
             wrong &= ~((have - want).abs() <= atol + rtol * want.abs())
         if wrong.any():
             first = tuple(int(index) for index in wrong.nonzero()[0])
-            at = f" at [{', '.join(map(str, first))}]" if first else ""
-            raise Failed(
-                f"{name}: {int(wrong.sum())} of {wrong.numel()} values differ; the first{at}: "
-                f"expected {_number_text(want[first])}, got {_number_text(have[first])}"
-            )
+            values = f"expected {_number_text(want[first])}, got {_number_text(have[first])}"
+            if wrong.numel() == 1:
+                raise Failed(f"{name}: {values}")
+            at = ", ".join(map(str, first))
+            raise Failed(f"{name}: {int(wrong.sum())} of {wrong.numel()} values differ; the first at [{at}]: {values}")
 
 
 Check = Callable[[Student, Trial], None]
