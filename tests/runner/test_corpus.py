@@ -15,22 +15,18 @@ HERE = Path(__file__).resolve().parent
 HW1 = HERE.parents[1] / "examples" / "ds-ga-1008" / "hw1-backprop"
 ATTACKS = sorted(folder.name for folder in (HERE / "corpus").iterdir() if not folder.name.startswith("correct-"))
 STOPPED = ("Stopped", "The process ended by itself", "The process crashed")
-NOT_STOPPED = {
-    "deep-answer",
-    "fork-bomb",
-    "full-disk",
+JUDGED = {
     "infinity",
     "keyboard-interrupt",
     "left-behind",
     "lying-objects",
     "nan",
     "odd-output",
-    "patched-allclose",
     "patched-checks",
     "printed-score",
-    "shadowed-modules",
     "sys-exit",
 }
+EITHER = {"deep-answer", "fork-bomb", "full-disk", "patched-allclose", "shadowed-modules"}  # as far as they get in the time there is
 
 
 @pytest.fixture(scope="module")
@@ -55,13 +51,11 @@ def judged(homework: Path, hand_in: str) -> dict[str, Any]:
 def test_an_attack_earns_a_tenth_at_most_and_reads_why(torch_runtime: Runtime, homework: Path, attack: str) -> None:
     element = judged(homework, attack)
     assert element["points"] <= 5
-    first = element["message"] or next(check["message"] for check in element["checks"] if not check["passed"])
-    if attack in NOT_STOPPED:
-        assert element["outcome"] == "ok"
-        assert first
-    else:
-        assert element["outcome"] == "student"
-        assert first.startswith(STOPPED)
+    message = element["message"] or next(check["message"] for check in element["checks"] if not check["passed"])
+    stopped = message.startswith(STOPPED)
+    assert message
+    assert stopped == (element["outcome"] == "student")
+    assert attack in EITHER or stopped != (attack in JUDGED)
 
 
 @pytest.mark.sandbox
