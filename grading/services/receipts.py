@@ -52,12 +52,6 @@ def new_code() -> str:
     return f"{letters[:4]}-{letters[4:]}"
 
 
-def same_code(typed: str) -> str:
-    """A code as somebody typed it, in its one spelling: small letters, blanks, O for 0, I and L for 1."""
-    plain = re.sub(r"[\s-]", "", typed).upper().translate(str.maketrans("OIL", "011"))
-    return f"{plain[:4]}-{plain[4:]}"
-
-
 def compose(submission: Submission, files: Iterable[SubmissionFile], *, due: Due, verdict: str) -> str:
     """The text to sign, one fact a line."""
     component, member = submission.component, submission.enrollment
