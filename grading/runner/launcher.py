@@ -146,6 +146,13 @@ def build_root(plan: dict[str, Any], clones: list[tuple[int, str, bool]]) -> Non
     base = next(path for path in ("/tmp", "/mnt", "/var") if os.path.isdir(path))  # noqa: S108 - only a place to mount on
     mount("tmpfs", base, MS_NOSUID | MS_NODEV | MS_NOEXEC, "size=1m,nr_inodes=4096,mode=0755")
     os.umask(0o022)
+    for path in ("/proc", *SCRATCH):
+        os.makedirs(base + path, exist_ok=True)
+    # The kernel gives a fresh /proc only where it still sees one that nothing is mounted over: before the pivot.
+    mount("proc", base + "/proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
+    for path in SCRATCH:  # before the clones: an interpreter may live below /tmp
+        size = f"size={plan['scratch_bytes']},nr_inodes={plan['scratch_files']},mode=1777"
+        mount("tmpfs", base + path, MS_NOSUID | MS_NODEV | MS_NOEXEC, size)
     for fd, target, is_directory in clones:
         place = base + target
         os.makedirs(place if is_directory else os.path.dirname(place), exist_ok=True)
@@ -159,14 +166,7 @@ def build_root(plan: dict[str, Any], clones: list[tuple[int, str, bool]]) -> Non
     for path, text in plan["texts"].items():
         os.makedirs(os.path.dirname(base + path), exist_ok=True)
         write(base + path, text)
-    for path in ("/proc", *SCRATCH):
-        os.makedirs(base + path, exist_ok=True)
     os.symlink("/proc/self/fd", base + "/dev/fd")
-    # The kernel gives a fresh /proc only where it still sees one that nothing is mounted over: before the pivot.
-    mount("proc", base + "/proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
-    for path in SCRATCH:
-        size = f"size={plan['scratch_bytes']},nr_inodes={plan['scratch_files']},mode=1777"
-        mount("tmpfs", base + path, MS_NOSUID | MS_NODEV | MS_NOEXEC, size)
     os.chdir(base)
     call("pivot_root", libc.pivot_root, b".", b".")
     call("detach the host's root", libc.umount2, b".", MNT_DETACH)
