@@ -154,7 +154,8 @@ class Trial:
             raise ValueError(f"the expected value of {name} is NaN")
         if math.isnan(actual):
             raise Failed(f"{name} is NaN")
-        if actual != expected and not abs(actual - expected) <= atol + rtol * abs(expected):
+        near = math.isfinite(expected) and abs(actual - expected) <= atol + rtol * abs(expected)
+        if actual != expected and not near:
             raise Failed(f"{name}: expected {expected:.6g}, got {actual:.6g}")
 
     def _tensor(self, name: str, actual: Any, expected: torch.Tensor, *, rtol: float, atol: float) -> None:
@@ -173,7 +174,7 @@ class Trial:
             raise Failed(f"{name} contains NaN ({int(torch.isnan(have).sum())} of {have.numel()} values)")
         wrong = have != want
         if not exact:
-            wrong &= ~((have - want).abs() <= atol + rtol * want.abs())
+            wrong &= ~(want.isfinite() & ((have - want).abs() <= atol + rtol * want.abs()))  # rtol of infinity is all there is
         if wrong.any():
             first = tuple(int(index) for index in wrong.nonzero()[0])
             values = f"expected {_number_text(want[first])}, got {_number_text(have[first])}"
