@@ -344,6 +344,7 @@ def main(argument: str) -> None:
     control = Control()
     try:
         job, bundle, files = _read_job()
+        control.tell("started")
         registered = _load_bundle(bundle, {spec["id"] for spec in job["checks"]})
         control.tell("loaded")
         Checker(control, job, files, registered).run()

@@ -294,8 +294,9 @@ class _Run:
         if self._checker.error:
             raise _SystemFailure(str(self._checker.error))
         status = self._checker.exit.status if self._checker.exit else 0
-        if "loaded" in self._marks:
-            raise _AssignmentFailure(f"the checker's process ended (status {status}) in “{self._now}”\n{self._checker_output()}")
+        if "started" in self._marks:
+            where = f"in “{self._now}”" if self._now else "while checks.py was loaded"
+            raise _AssignmentFailure(f"the checker's process ended (status {status}) {where}\n{self._checker_output()}")
         raise _SystemFailure(f"the checker's process did not start (status {status})\n{self._checker_output()}")
 
     def _check_clocks(self) -> None:

@@ -1,0 +1,38 @@
+"""The parts of the memory watch that need no sandbox; the rest is in test_attacks.py."""
+
+from pathlib import Path
+
+from grading.runner.memory import CgroupFiles, find_cgroup
+
+
+def cgroup(tmp_path: Path, own: str, files: dict[str, str]) -> CgroupFiles | None:
+    """A tree as the kernel shows it; plain folders, so a made group has none of the kernel's own files."""
+    for name, text in files.items():
+        path = tmp_path / "fs" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    (tmp_path / "fs").mkdir(exist_ok=True)
+    (tmp_path / "own").write_text(own)
+    return find_cgroup(tmp_path / "fs", tmp_path / "own")
+
+
+def test_a_group_that_is_not_there_is_not_used(tmp_path: Path) -> None:
+    assert cgroup(tmp_path, "4:memory:/jobs\n0::/jobs\n", {}) is None
+
+
+def test_version_two_without_the_memory_controller_is_not_used(tmp_path: Path) -> None:
+    assert cgroup(tmp_path, "0::/jobs\n", {"jobs/cgroup.subtree_control": "cpu pids\n"}) is None
+
+
+def test_limits_and_events_of_version_two(tmp_path: Path) -> None:
+    group = tmp_path / "jobs"
+    group.mkdir()
+    files = CgroupFiles(2, "memory.max", "memory.swap.max", "0", "memory.events", group)
+    watch = files.make(1000)
+    assert (watch.path / "memory.max").read_text() == "1000"
+    (watch.path / "memory.events").write_text("low 0\noom 1\noom_kill 0\n")
+    assert not watch.exceeded([])
+    (watch.path / "memory.events").write_text("low 0\noom 1\noom_kill 1\n")
+    assert watch.exceeded([])
+    watch.attach(77)
+    assert (watch.path / "cgroup.procs").read_text() == "77"

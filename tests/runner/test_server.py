@@ -1,0 +1,125 @@
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from grading.runner import client, server
+from grading.runner.client import HostUnavailable
+from grading.runner.host import Cancelled, Host
+from grading.runner.outcome import Progress
+from grading.runner.protocol import pack_frame
+from grading.runner.runtimes import Runtime
+from tests.runner.homework import CORRECT, job
+from tests.runner.test_attacks import alive
+
+pytestmark = pytest.mark.sandbox
+
+ENDLESS = "import ctypes\nctypes.CDLL(None).prctl(15, b'MARK', 0, 0, 0)\nwhile True:\n    pass\n"
+
+
+@pytest.fixture
+def served(host: Host, tmp_path: Path) -> Iterator[Path]:
+    path = tmp_path / ("deep" * 30) / "runner.sock"  # longer than the kernel takes
+    stop, ready = threading.Event(), threading.Event()
+    thread = threading.Thread(target=server.serve, args=(host, path), kwargs={"stop": stop, "ready": ready})
+    thread.start()
+    assert ready.wait(10)
+    yield path
+    stop.set()
+    thread.join()
+
+
+def wait_for(mark: str, *, there: bool) -> None:
+    for _ in range(600):
+        if bool(alive(mark)) == there:
+            return
+        time.sleep(0.05)
+    pytest.fail(f"the marked process is {'not ' * there}there")
+
+
+def test_a_job_runs_over_the_socket(served: Path, runtime: Runtime) -> None:
+    seen: list[Progress] = []
+    outcome = client.run_job(served, job(CORRECT, runtime), seen.append)
+    assert (outcome.kind, outcome.points) == ("ok", Decimal(10))
+    assert (seen[0].stage, seen[-1].stage, seen[-1].done) == ("starting", "hidden", 3)
+
+
+def test_ping_tells_tier_and_load(served: Path) -> None:
+    answer = client.ping(served)
+    assert (answer["tier"], answer["why_not_better"], answer["running"]) == ("namespaces", "", 0)
+    assert answer["load"] >= 0
+
+
+def test_only_this_user_reaches_the_socket(served: Path) -> None:
+    assert served.parent.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_second_host_is_refused(served: Path, host: Host) -> None:
+    with pytest.raises(server.AlreadyServedError, match="another runner host"):
+        server.serve(host, served, stop=threading.Event())
+    assert client.ping(served)["tier"] == "namespaces"
+
+
+def test_a_job_whose_client_went_away_is_killed(served: Path, runtime: Runtime) -> None:
+    mark = f"c-{secrets.token_hex(4)}"
+    cancelled = threading.Event()
+
+    def cancel_once_it_runs() -> None:
+        wait_for(mark, there=True)
+        cancelled.set()
+
+    threading.Thread(target=cancel_once_it_runs).start()
+    with pytest.raises(Cancelled):
+        client.run_job(served, job(ENDLESS.replace("MARK", mark), runtime), cancelled=cancelled)
+    wait_for(mark, there=False)
+    assert client.run_job(served, job(CORRECT, runtime)).kind == "ok"
+
+
+@pytest.mark.parametrize("data", [b"", b"\xff" * 64, pack_frame({"op": "run"}), pack_frame({"op": "run", "bundle": 1, "files": []})])
+def test_rubbish_does_not_disturb_the_host(served: Path, data: bytes) -> None:
+    folder = os.open(served.parent, os.O_PATH)
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(f"/proc/self/fd/{folder}/{served.name}")
+        connection.sendall(data)
+    os.close(folder)
+    assert client.ping(served)["tier"] == "namespaces"
+
+
+def test_without_a_host_the_client_says_so(tmp_path: Path, runtime: Runtime) -> None:
+    with pytest.raises(HostUnavailable, match="no runner host answers"):
+        client.ping(tmp_path / "runner.sock")
+    with pytest.raises(HostUnavailable, match="no runner host answers"):
+        client.run_job(tmp_path / "runner.sock", job(CORRECT, runtime))
+
+
+def test_nothing_survives_a_killed_host(tmp_path: Path, runtime: Runtime) -> None:
+    path = tmp_path / "runner.sock"
+    mark = f"k-{secrets.token_hex(4)}"
+    program = (
+        "import sys, threading; from pathlib import Path; from grading.runner import host, server; "
+        "server.serve(host.Host(), Path(sys.argv[1]), stop=threading.Event())"
+    )
+    process = subprocess.Popen([sys.executable, "-c", program, path], cwd=Path(__file__).resolve().parents[2])
+    for _ in range(200):
+        if path.exists():
+            break
+        time.sleep(0.1)
+
+    def kill_once_it_runs() -> None:
+        wait_for(mark, there=True)
+        process.send_signal(signal.SIGKILL)
+
+    threading.Thread(target=kill_once_it_runs).start()
+    with pytest.raises(HostUnavailable, match="went away"):
+        client.run_job(path, job(ENDLESS.replace("MARK", mark), runtime))
+    process.wait()
+    wait_for(mark, there=False)
