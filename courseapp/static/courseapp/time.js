@@ -41,7 +41,7 @@ function mend(element) {
     more.className = "more";
     element.append(more);
   }
-  const said = [distance(moment - Date.now()), local].filter(Boolean).map((part) => ` · ${part}`).join("");
+  const said = [distance(moment - Date.now()), local].filter(Boolean).map((part) => ` · ${part.replaceAll(" ", "\u00a0")}`).join("");
   if (more.textContent !== said) more.textContent = said;
 }
 
