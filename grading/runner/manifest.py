@@ -1,7 +1,6 @@
 """homework.toml, read once into frozen dataclasses; docs/homework-files.md says what an instructor writes."""
 
 import ast
-import fnmatch
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -11,7 +10,7 @@ from typing import Any, Literal, cast
 from zoneinfo import ZoneInfo
 
 from grading.runner.limits import Limits
-from grading.runner.tomlfile import ManifestError, Table, load_toml, wall_time
+from grading.runner.tomlfile import ManifestError, Table, load_toml, read_text, wall_time
 
 __all__ = ["CheckSpec", "ComponentSpec", "HomeworkManifest", "ManifestError", "load_manifest"]
 
@@ -63,10 +62,6 @@ class ComponentSpec:
     hand_ins_per_day: int = 20
 
     @property
-    def autograded(self) -> bool:
-        return bool(self.checks)
-
-    @property
     def entry(self) -> tuple[str, ...]:
         """The modules that the student's process loads before the first check."""
         return tuple(name for name in self.files_required if name.endswith(".py"))
@@ -84,12 +79,7 @@ class HomeworkManifest:
     release: str
     due: str
     late: Mapping[str, object]  # the settings of [late], for the late policy
-    late_line: int
     components: tuple[ComponentSpec, ...]
-
-    @property
-    def points(self) -> Decimal:
-        return sum((component.points for component in self.components), Decimal(0))
 
     @property
     def statement(self) -> Path:
@@ -97,12 +87,6 @@ class HomeworkManifest:
 
     def component(self, kind: Kind) -> ComponentSpec | None:
         return next((component for component in self.components if component.kind == kind), None)
-
-    def starter_files(self) -> tuple[Path, ...]:
-        """What a student downloads to begin with, in the order of the names."""
-        starter = self.folder / "starter"
-        hidden = {path for path in starter.rglob("*") if any(part[0] in "._" for part in path.relative_to(starter).parts)}
-        return tuple(sorted(path for path in starter.rglob("*") if path.is_file() and path not in hidden))
 
 
 def course_zone(folder: Path) -> ZoneInfo | None:
@@ -129,7 +113,7 @@ def load_manifest(folder: Path, *, zone: ZoneInfo | None = None) -> HomeworkMani
     """
     top = load_toml(folder / "homework.toml")
     zone = zone or course_zone(folder)
-    slug = top.text("slug", folder.resolve().name)
+    slug = top.text("slug", folder.resolve().name, most=60)
     if not _SLUG.fullmatch(slug):
         raise top.error(f'slug = "{slug}" is refused; use small letters, digits and single hyphens, such as "hw1-backprop".', "slug")
     rows = top.tables("check")
@@ -139,12 +123,11 @@ def load_manifest(folder: Path, *, zone: ZoneInfo | None = None) -> HomeworkMani
         folder=folder,
         slug=slug,
         number=top.whole("number"),
-        title=top.text("title"),
-        weight=top.number("weight", 1),
+        title=top.text("title", most=120),
+        weight=top.number("weight", 1, most=999, places=3),
         release=reader.release,
         due=reader.due,
         late=top.mapping("late", LATE_KEYS),
-        late_line=top.line("late"),
         components=components,
     )
     top.finish()
@@ -186,14 +169,14 @@ class _Reader:
         due = wall_time(table, "due", self.zone, self.due)
         self._after_release(table, "due", due)
         points = table.number("points", least=Decimal("0.01"))
-        queue = table.text("queue", "cpu")
+        queue = table.text("queue", "cpu", most=40)
         if not _QUEUE.fullmatch(queue):
             raise table.error(f'queue = "{queue}" is not known; accepted: cpu, gpu or gpu.<kind>.', "queue")
         checks = _checks(rows, points, table)
         release = table.choice("score_release", SCORE_RELEASES, "at_once" if checks else "after_published")
         component = ComponentSpec(
             kind=kind,
-            title=table.text("title", kind.capitalize()),
+            title=table.text("title", kind.capitalize(), most=120),
             points=points,
             due=due,
             sections={**self.sections, **self._section_dues(table)},
@@ -204,7 +187,7 @@ class _Reader:
             max_files=table.whole("max_files", 200, least=1),
             checks=checks,
             limits=_limits(table.table("limits")),
-            runtime=table.text("runtime", "torch"),
+            runtime=table.text("runtime", "torch", most=40),
             queue=queue,
             score_release=cast("ScoreRelease", release),
             hand_ins_per_day=table.whole("hand_ins_per_day", 20, least=1),
@@ -219,9 +202,9 @@ def _limits(table: Table) -> Limits:
     given: dict[str, Any] = {}
     for cap in fields(Limits):
         if cap.type is int:
-            given[cap.name] = table.whole(cap.name, cast("int", cap.default), least=1)
+            given[cap.name] = table.whole(cap.name, cast("int", cap.default), least=1, most=2**20)
         else:
-            given[cap.name] = float(table.number(cap.name, Decimal(cast("float", cap.default)), least=1))
+            given[cap.name] = float(table.number(cap.name, Decimal(cast("float", cap.default)), least=1, most=2**20))
     table.finish()
     return Limits(**given)
 
@@ -229,14 +212,14 @@ def _limits(table: Table) -> Limits:
 def _checks(rows: tuple[Table, ...], points: Decimal, table: Table) -> tuple[CheckSpec, ...]:
     checks: dict[str, CheckSpec] = {}
     for row in rows:
-        id_ = row.text("id")
+        id_ = row.text("id", most=80)
         if not _CHECK_ID.fullmatch(id_):
             raise row.error(f'id = "{id_}" is refused; use small letters, digits and single - _ . between them.', "id")
         if id_ in checks:
             raise row.error(f'id = "{id_}" is used twice; every check needs an id of its own.', "id")
         checks[id_] = CheckSpec(
             id=id_,
-            title=row.text("title"),
+            title=row.text("title", most=120),
             points=row.number("points"),
             visibility=cast("Visibility", row.choice("visibility", VISIBILITIES)),
             fresh=row.flag("fresh", False),
@@ -252,6 +235,7 @@ def _checks(rows: tuple[Table, ...], points: Decimal, table: Table) -> tuple[Che
 def _look_at_files(manifest: HomeworkManifest, rows: tuple[Table, ...]) -> None:
     if not manifest.statement.is_file():
         raise ManifestError(manifest.statement, 0, "the file is missing; it is the page that students read.")
+    read_text(manifest.statement)
     checks = manifest.folder / "checks.py"
     if rows and not checks.is_file():
         raise rows[0].error("checks are declared, but there is no checks.py beside this file.")
@@ -260,8 +244,3 @@ def _look_at_files(manifest: HomeworkManifest, rows: tuple[Table, ...]) -> None:
             ast.parse(module.read_bytes(), module.name)
         except (SyntaxError, ValueError) as error:
             raise ManifestError(module, getattr(error, "lineno", 0) or 0, f"not valid Python: {error.args[0]}.") from None
-
-
-def matches(name: str, component: ComponentSpec) -> bool:
-    """Whether a file of this name may be handed in: required by name, or allowed by a pattern; case counts."""
-    return name in component.files_required or any(fnmatch.fnmatchcase(name, pattern) for pattern in component.files_allowed)

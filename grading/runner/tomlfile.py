@@ -125,26 +125,32 @@ class Table:
             raise self.error(f"{key} = {shown(value)} is {found}; it must be {_NAMES[kinds[0]]}.", key)
         return value
 
-    def text(self, key: str, default: str | None = None) -> str:
-        """One line or more of text; what is given may not be blank."""
+    def text(self, key: str, default: str | None = None, *, most: int | None = None) -> str:
+        """Text that is not blank where it is given; with `most`, one line of so many characters."""
         value = self._take(key, (str,), default)
         if key in self.values and not value.strip():
             raise self.error(f"{key} is empty; write it, or leave the line out.", key)
+        if most is not None and (len(value) > most or "\n" in value):
+            raise self.error(f"{key} is refused; it must be one line of at most {most} characters, and it has {len(value)}.", key)
         return value
 
     def flag(self, key: str, default: bool) -> bool:
         return self._take(key, (bool,), default)
 
-    def number(self, key: str, default: Decimal | int | None = None, *, least: Decimal | int = 0) -> Decimal:
+    def number(
+        self, key: str, default: Decimal | int | None = None, *, least: Decimal | int = 0, most: Decimal | int = 99_999, places: int = 2
+    ) -> Decimal:
         value = Decimal(cast("Decimal | int", self._take(key, (Decimal, int), default)))
-        if not value.is_finite() or value < least:
-            raise self.error(f"{key} = {value} is refused; it must be a number of at least {least}.", key)
+        if not value.is_finite() or not least <= value <= most:
+            raise self.error(f"{key} = {value} is refused; it must be a number from {least} to {most}.", key)
+        if value != round(value, places):
+            raise self.error(f"{key} = {value} is refused; it must have at most {places} decimals.", key)
         return value
 
-    def whole(self, key: str, default: int | None = None, *, least: int = 0) -> int:
+    def whole(self, key: str, default: int | None = None, *, least: int = 0, most: int = 32_767) -> int:
         value = self._take(key, (int,), default)
-        if value < least:
-            raise self.error(f"{key} = {value} is refused; it must be a whole number of at least {least}.", key)
+        if not least <= value <= most:
+            raise self.error(f"{key} = {value} is refused; it must be a whole number from {least} to {most}.", key)
         return value
 
     def day(self, key: str, default: date | None = None) -> date:
@@ -201,16 +207,21 @@ class Table:
         return f" (did you mean {near[0]}?)" if near else ""
 
 
-def load_toml(file: Path) -> Table:
-    """The file's top table. ManifestError when it is missing, is not UTF-8 or is not TOML."""
+def read_text(file: Path) -> str:
+    """A file that somebody wrote, with \\n for every end of line. ManifestError when it is missing or not UTF-8."""
     try:
-        text = file.read_bytes().decode("utf-8").replace("\r\n", "\n")
+        return file.read_bytes().decode("utf-8").replace("\r\n", "\n")
     except FileNotFoundError:
         raise ManifestError(file, 0, "the file is missing.") from None
     except UnicodeDecodeError as error:
         raise ManifestError(file, 0, f"byte {error.start} is not UTF-8 text; save the file as UTF-8.") from None
     except OSError as error:
         raise ManifestError(file, 0, f"it cannot be read: {error.strerror}.") from None
+
+
+def load_toml(file: Path) -> Table:
+    """The file's top table. ManifestError when it cannot be read or is not TOML."""
+    text = read_text(file)
     try:
         values = tomllib.loads(text, parse_float=Decimal)
     except tomllib.TOMLDecodeError as error:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from grading.runner.limits import Limits
-from grading.runner.manifest import ManifestError, load_manifest, matches
+from grading.runner.manifest import ManifestError, load_manifest
 
 COURSE = 'timezone = "America/New_York"\n'
 TOML = """\
@@ -66,11 +66,11 @@ def folder(tmp_path: Path) -> Path:
 
 def test_a_homework_is_read_with_its_components_checks_and_limits(folder: Path) -> None:
     homework = load_manifest(folder)
-    assert (homework.slug, homework.number, homework.title, homework.points) == ("hw1-backprop", 1, "Backpropagation", Decimal(100))
+    assert (homework.slug, homework.number, homework.title, homework.weight) == ("hw1-backprop", 1, "Backpropagation", Decimal(1))
     assert (homework.release, homework.due) == ("2023-10-09 09:00", "2023-10-29 23:59")
     assert homework.late == {"percent_per_day": 10, "days": 4}
     theory, practice = homework.components
-    assert (theory.kind, theory.title, theory.checks, theory.autograded) == ("theory", "Theory", (), False)
+    assert (theory.kind, theory.title, theory.points, theory.checks) == ("theory", "Theory", Decimal(50), ())
     assert theory.score_release == "after_published"
     assert (practice.kind, practice.title, practice.score_release) == ("practice", "Backpropagation by hand", "at_once")
     assert (practice.due, practice.sections) == ("2023-10-29 23:59", {"002": "2023-10-22 23:59"})
@@ -109,10 +109,13 @@ MISTAKES = [
         'visibility = "after-due" is not known (did you mean after_due?)',
         "visible, hidden, after_due or after_published.",
     ),
-    ("points = 30", "points = -30", "points = -30 is refused; it must be a number of at least 0.", ""),
-    ("points = 30", "points = nan", "points = NaN is refused; it must be a number of at least 0.", ""),
+    ("points = 30", "points = -30", "points = -30 is refused; it must be a number from 0 to 99999.", ""),
+    ("points = 30", "points = nan", "points = NaN is refused; it must be a number from 0 to 99999.", ""),
     ("points = 30", 'points = "30"', 'points = "30" is text; it must be a number.', ""),
     ("fresh = true", 'fresh = "yes"', 'fresh = "yes" is text; it must be true or false.', ""),
+    ("points = 30", "points = 29.995", "points = 29.995 is refused; it must have at most 2 decimals.", ""),
+    ("number = 1", "number = 70000", "number = 70000 is refused; it must be a whole number from 0 to 32767.", ""),
+    ('id = "backward"', f'id = "{"b" * 81}"', "id is refused; it must be one line of at most 80 characters, and it has 81.", ""),
     ("number = 1", "number = 1.5", "number = 1.5 is a number; it must be a whole number.", ""),
     ("number = 1", "number = true", "number = true is true or false; it must be a whole number.", ""),
     ('due = "2023-10-29 23:59"', 'due = "Sunday"', 'due = "Sunday" is not a date and time; write it as "2023-10-22 23:59".', ""),
@@ -137,7 +140,7 @@ MISTAKES = [
     ),
     ('required = ["mlp.py"]', "required = [3]", 'required holds 3; it must be a list of texts, such as ["mlp.py"].', ""),
     ('required = ["mlp.py"]', 'required = ["mlp.txt"]', "checks need a required .py file to run; add its name to required.", ""),
-    ("wall_s = 30", "wall_s = 0", "wall_s = 0 is refused; it must be a number of at least 1.", ""),
+    ("wall_s = 30", "wall_s = 0", "wall_s = 0 is refused; it must be a number from 1 to 1048576.", ""),
     (
         "memory_mb = 1024",
         "memory = 1024",
@@ -174,6 +177,7 @@ def test_lines_are_right_behind_texts_and_lists_of_several_lines(folder: Path) -
     [
         ("homework.toml", None, "homework.toml", "the file is missing."),
         ("homework.toml", b'title = "\xff"', "homework.toml", "byte 9 is not UTF-8 text; save the file as UTF-8."),
+        ("statement.md", b"caf\xe9", "statement.md", "byte 3 is not UTF-8 text; save the file as UTF-8."),
         ("statement.md", None, "statement.md", "the file is missing; it is the page that students read."),
         ("checks.py", None, "homework.toml", "checks are declared, but there is no checks.py beside this file."),
         ("checks.py", b"import x\ndef f(:\n", "checks.py", "not valid Python: invalid syntax."),
@@ -203,17 +207,3 @@ def test_checks_without_a_practice_and_a_homework_without_components_are_refused
     (folder / "homework.toml").write_text(TOML[: TOML.index("[theory]")])
     with pytest.raises(ManifestError, match="there is nothing to hand in"):
         load_manifest(folder)
-
-
-def test_which_files_may_be_handed_in(folder: Path) -> None:
-    practice = load_manifest(folder).component("practice")
-    assert practice is not None
-    names = ["mlp.py", "helpers.py", "notes-1.txt", "Notes-1.txt", "mlp.pyc", "theory.pdf"]
-    assert [name for name in names if matches(name, practice)] == ["mlp.py", "helpers.py", "notes-1.txt"]
-
-
-def test_starter_files_leave_out_what_tools_leave_behind(folder: Path) -> None:
-    (folder / "starter" / "__pycache__").mkdir(parents=True)
-    for name in ("mlp.py", ".DS_Store", "__pycache__/mlp.pyc", "check_me.py"):
-        (folder / "starter" / name).write_text("")
-    assert [path.name for path in load_manifest(folder).starter_files()] == ["check_me.py", "mlp.py"]
