@@ -82,7 +82,7 @@ class Command(BaseCommand):
             except KeyboardInterrupt:
                 self._cancelled.set()
                 pool.shutdown(cancel_futures=True)
-                raise
+                raise CommandError("Stopped; no results are printed.", returncode=130) from None
         return outcomes
 
     def _judge(self, path: Path) -> Outcome:
