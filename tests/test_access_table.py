@@ -121,7 +121,7 @@ def test_who_reaches_what(name: str, method: str, expected: str, submission: Sub
             client.force_login(enrollment.user)
         response = client.generic(method, url)
         if response.streaming:
-            b"".join(getattr(response, "streaming_content"))  # read to its end, the file is closed
+            response.getvalue()  # read to its end, the file is closed
         to_login = response.status_code == 302 and response["Location"].startswith(reverse("account_login"))
         found[person] = "login" if to_login else next(key for key, code in STATUS.items() if code == response.status_code), word
     assert {person: got for person, (got, _) in found.items()} == {person: word for person, (_, word) in found.items()}
