@@ -35,7 +35,12 @@ class UploadBox:
 
     @property
     def wanted(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys((*self.required, *self.allowed)))
+        """The names and patterns that are taken, but for the zip, which is said in words."""
+        return tuple(name for name in dict.fromkeys((*self.required, *self.allowed)) if name != "*.zip")
+
+    @property
+    def takes_zip(self) -> bool:
+        return "*.zip" in self.allowed
 
     @property
     def rules(self) -> dict[str, object]:

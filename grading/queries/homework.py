@@ -220,7 +220,7 @@ def _box(standing: Standing, reader: Enrollment, problem: Mapping[str, object] |
         counting_why=standing.why if seen or not standing.autograded else "",
         upload=upload_box(reader, component, terms, again=bool(handed_in)) if not reader.is_staff and segment.open else None,
         problem=problem,
-        closed_note="" if reader.is_staff else f"Closed: {terms.lateness(moment.now).label}.",
+        closed_note="" if reader.is_staff or segment.kind != "closed" else f"{terms.lateness(moment.now).label.capitalize()}.",
     )
 
 

@@ -30,6 +30,7 @@ def viewer_of(reader: Enrollment, submission: Submission) -> Viewer:
 
 def page(reader: Enrollment, submission: Submission) -> dict[str, Any]:
     component = submission.component
+    runs = _runs(submission)
     standing = standing_of(component, submission.enrollment)
     entry = next(entry for entry in standing.entries if entry.submission.pk == submission.pk)
     files = list(submission.files.all())
@@ -37,7 +38,7 @@ def page(reader: Enrollment, submission: Submission) -> dict[str, Any]:
     accepted = [one for one in standing.entries if one.accepted]
     counts = standing.counting is entry
     frozen = is_frozen(standing.terms, component, timezone.now())
-    return live(reader, submission, standing) | {
+    return _live(reader, submission, runs, standing) | {
         "here": "homework",
         "component": component,
         "files": file_rows(submission, reader.course.slug, files, hashes=True),
@@ -61,14 +62,22 @@ def _confirm(standing: Standing, entry: Entry) -> dict[str, Any]:
     }
 
 
-def live(reader: Enrollment, submission: Submission, standing: Standing | None = None) -> dict[str, Any]:
+def live(reader: Enrollment, submission: Submission) -> dict[str, Any]:
     """The newest run, the newest result that may count, and the score; `version` changes when any of it does."""
+    runs = _runs(submission)
+    return _live(reader, submission, runs, standing_of(submission.component, submission.enrollment))
+
+
+def _runs(submission: Submission) -> list[Run]:
+    """Newest first. Read before the standing: a run that ends in between is then shown as still going, and asked for again."""
+    return list(submission.runs.select_related("result").order_by("-pk"))
+
+
+def _live(reader: Enrollment, submission: Submission, runs: list[Run], standing: Standing) -> dict[str, Any]:
     component = submission.component
-    standing = standing or standing_of(component, submission.enrollment)
     viewer = viewer_of(reader, submission)
     moment = moment_of(component, standing.terms)
     seen = score_seen(viewer, component, moment)
-    runs = list(submission.runs.select_related("result").order_by("-pk"))
     run = runs[0] if runs else None
     results = [found for found in map(result_of, runs) if found is not None]
     result = next((one for one in results if one.kind in JUDGED), results[0] if results else None)
