@@ -338,6 +338,7 @@ class _Run:
                 self._selector.unregister(student.output)
                 return
             student.printed += len(piece)
+            self._marks.setdefault("first_output", time.monotonic() - self._started)
             room = self.job.limits.output_kb * 1024 - len(self.output)
             self.output += piece[: max(room, 0)]
             if student.printed > FLOOD and not student.killed_for:

@@ -111,17 +111,29 @@ def _candidates(root: Path, own: Path) -> list[CgroupFiles]:
             found.append(CgroupFiles(1, "memory.limit_in_bytes", "memory.memsw.limit_in_bytes", "", "memory.oom_control", group))
         elif not controllers:
             group = root / path.lstrip("/")
-            control = group / "cgroup.subtree_control"
-            if control.exists() and "memory" in control.read_text().split():
-                found.append(CgroupFiles(2, "memory.max", "memory.swap.max", "0", "memory.events", group))
+            # Version 2 lets a group have processes or controlled subgroups: in a delegated unit the host sits beside its sandboxes.
+            for place in (group, group.parent) if group.parent.suffix in (".service", ".scope") else (group,):
+                if _controls_memory(place):
+                    found.append(CgroupFiles(2, "memory.max", "memory.swap.max", "0", "memory.events", place))
     return found
 
 
+def _controls_memory(group: Path) -> bool:
+    control = group / "cgroup.subtree_control"
+    try:
+        if "memory" not in control.read_text().split():
+            control.write_text("+memory")
+        return "memory" in control.read_text()
+    except OSError:
+        return False
+
+
 def remove_leftovers(files: CgroupFiles) -> None:
-    """Groups of hosts that were killed."""
-    for path in files.group.glob("sandbox-*"):
-        with contextlib.suppress(OSError):
-            path.rmdir()
+    """Groups of hosts that were killed. A living host may be about to use its own."""
+    for path in files.group.glob("sandbox-*-*"):
+        if not os.path.exists(f"/proc/{path.name.split('-')[1]}"):
+            with contextlib.suppress(OSError):
+                path.rmdir()
 
 
 def _descendants(pid: int) -> list[int]:

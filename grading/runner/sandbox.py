@@ -9,6 +9,7 @@ import errno
 import functools
 import json
 import os
+import re
 import select
 import socket
 import subprocess
@@ -22,6 +23,7 @@ from grading.runner import seccomp
 from grading.runner.limits import Limits
 from grading.runner.memory import CgroupFiles, ProcessWatch, Watch, find_cgroup, remove_leftovers
 
+OLDEST_KERNEL = (5, 14)  # mount_setattr, and a count of processes per user namespace
 SANDBOX_UID = 64090  # of nobody; the host's processes and files never have it
 CODE = "/opt/runner"  # where the sandbox finds this package
 SCRATCH = "/tmp"  # noqa: S108 - inside the sandbox
@@ -255,6 +257,9 @@ def probe() -> tuple[Tier | Refused, Factory | None]:
     """Build a sandbox with this process's own Python and look whether every wall stands."""
     if not sys.platform.startswith("linux"):
         return Refused("The sandbox needs Linux.", "Run the runner host on Linux x86-64."), None
+    release = os.uname().release
+    if tuple(int(number) for number in re.findall(r"\d+", release)[:2]) < OLDEST_KERNEL:
+        return Refused(f"Linux {release} is too old for the sandbox.", "Use Linux 5.14 or newer."), None
     try:
         cgroup = find_cgroup()
         if cgroup:
@@ -299,7 +304,7 @@ def explain(error: LaunchError) -> Refused:
     """What a refused step means for whoever runs the machine."""
     reason = f"A sandbox could not be built ({error})."
     if error.number == errno.ENOSYS:
-        return Refused(reason, "Use Linux 5.12 or newer.")
+        return Refused(reason, "Use Linux 5.14 or newer, and allow its mount calls to this process.")
     if error.step in ("unshare", "uid_map") or error.number in (errno.EPERM, errno.EACCES, errno.ENOSPC, errno.EUSERS):
         for path, wanted, command in (
             ("/proc/sys/kernel/apparmor_restrict_unprivileged_userns", "0", "sysctl -w kernel.apparmor_restrict_unprivileged_userns=0"),

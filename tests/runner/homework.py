@@ -73,6 +73,9 @@ SPECS = (
     CheckSpec("scale-hidden", "Scale", Decimal(5), "after_due"),
 )
 
+# The same without a hidden stage, which is a process more to start.
+ALL_VISIBLE = tuple(CheckSpec(spec.id, spec.title, spec.points, "visible") for spec in SPECS)
+
 QUICK = Limits(wall_s=30, cpu_s=30, call_s=4, memory_mb=1024)
 
 

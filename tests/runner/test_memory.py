@@ -20,8 +20,17 @@ def test_a_group_that_is_not_there_is_not_used(tmp_path: Path) -> None:
     assert cgroup(tmp_path, "4:memory:/jobs\n0::/jobs\n", {}) is None
 
 
-def test_version_two_without_the_memory_controller_is_not_used(tmp_path: Path) -> None:
-    assert cgroup(tmp_path, "0::/jobs\n", {"jobs/cgroup.subtree_control": "cpu pids\n"}) is None
+def test_version_two_without_a_subtree_of_ones_own_is_not_used(tmp_path: Path) -> None:
+    assert cgroup(tmp_path, "0::/jobs\n", {}) is None
+
+
+def test_a_host_in_a_delegated_unit_makes_its_groups_beside_itself(tmp_path: Path) -> None:
+    files = {"system.slice/runner.service/cgroup.subtree_control": "", "system.slice/cgroup.subtree_control": "memory"}
+    found = cgroup(tmp_path, "0::/system.slice/runner.service/host\n", files)
+    unit = tmp_path / "fs" / "system.slice" / "runner.service"
+    assert found is not None
+    assert (found.version, found.group) == (2, unit)
+    assert (unit / "cgroup.subtree_control").read_text() == "+memory"
 
 
 def test_limits_and_events_of_version_two(tmp_path: Path) -> None:
