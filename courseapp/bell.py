@@ -69,7 +69,7 @@ class Bell:
     def _send(self, task: str, queue: str, args: tuple[str, ...]) -> None:
         if self._producer is None:
             self._connection = self._celery.connection_for_write(
-                transport_options={"socket_connect_timeout": CONNECT_SECONDS, "socket_timeout": ANSWER_SECONDS}
+                transport_options={"socket_connect_timeout": CONNECT_SECONDS, "socket_timeout": ANSWER_SECONDS, "max_retries": 0}
             )
             self._producer = self._celery.amqp.Producer(self._connection, auto_declare=False)
         self._celery.send_task(task, args=args, queue=queue, producer=self._producer, retry=False, ignore_result=True)
