@@ -5,25 +5,33 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from django.db.models import Q, Sum
+from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 
-from courseapp.models import Enrollment
-from grading.models import Accommodation, Component, CoursePolicy, Extension, Homework, SectionDue, Submission
+from courseapp.models import Course, Enrollment
+from grading.models import Accommodation, Check, Component, CoursePolicy, Extension, Homework, SectionDue, Submission
 from grading.policy import due as rules
 from grading.policy.due import EffectiveDue
 from grading.policy.late import Cost, Due, Lateness, LatePolicy, Segment, cost, lateness, timeline
 
+SectionWalls = Mapping[tuple[int, int], str]
+"""Due times as wall times, by (component, section)."""
+
 
 @dataclass(frozen=True)
 class Terms:
-    """What binds one student in one component: when it is due, what lateness costs, and of how many points."""
+    """What binds one student in one component: when it is due, what lateness costs, and of how many points.
+
+    `last_due` is the latest due time of the component's sections. `autograded`: it has checks.
+    """
 
     due: EffectiveDue
     policy: LatePolicy
     release: datetime
     possible: Decimal
     homework_possible: Decimal
+    last_due: Due
+    autograded: bool
 
     def lateness(self, received: datetime) -> Lateness:
         return lateness(self.policy, due=self.due.due, received=received)
@@ -74,22 +82,24 @@ def terms_for(component: Component, enrollment: Enrollment) -> Terms:
 
 
 def late_policies(components: Iterable[Component]) -> dict[int, LatePolicy]:
-    """By component; one query."""
+    """By component; one query for the courses that come without their policy."""
     components = list(components)
-    courses = {component.homework.course_id for component in components}
-    settings = dict(CoursePolicy.objects.filter(course__in=courses).values_list("course_id", "late"))
+    courses = {component.homework.course_id: component.homework.course for component in components}
+    cached = {pk: course for pk, course in courses.items() if Course.policy.is_cached(course)}
+    read = {pk: course.policy.late if hasattr(course, "policy") else {} for pk, course in cached.items()}
+    missing = courses.keys() - read.keys()
+    settings = read | dict(CoursePolicy.objects.filter(course__in=missing).values_list("course_id", "late")) if missing else read
     return {
         component.pk: LatePolicy.from_settings(component.homework.late, settings.get(component.homework.course_id))
         for component in components
     }
 
 
-def dues_for(components: Sequence[Component], enrollments: Sequence[Enrollment]) -> dict[tuple[int, int], EffectiveDue]:
-    """By (component, enrollment); three queries however many there are. The components come with homework and course."""
-    section_dues = {
-        (row.component_id, row.section_id): row.due_wall
-        for row in SectionDue.objects.filter(component__in=components, section__in={member.section_id for member in enrollments} - {None})
-    }
+def dues_for(
+    components: Sequence[Component], enrollments: Sequence[Enrollment], walls: SectionWalls | None = None
+) -> dict[tuple[int, int], EffectiveDue]:
+    """By (component, enrollment); three queries however many there are, two if `walls` are given. The components come with their course."""
+    section_dues = section_walls(components) if walls is None else walls
     # Rows come oldest first, so the newest extension is the one that stays.
     extensions = {
         (row.component_id, row.enrollment_id): row.due_wall
@@ -119,8 +129,10 @@ def dues_for(components: Sequence[Component], enrollments: Sequence[Enrollment])
 
 
 def all_terms(components: Sequence[Component], enrollments: Sequence[Enrollment]) -> dict[tuple[int, int], Terms]:
-    """By (component, enrollment); five queries however many there are."""
-    policies, dues, possible = late_policies(components), dues_for(components, enrollments), homework_points(components)
+    """By (component, enrollment); five queries however many there are, four if the components come with their course's policy."""
+    walls = section_walls(components)
+    policies, dues, last = late_policies(components), dues_for(components, enrollments, walls), last_dues(components, walls)
+    possible, autograded = _points_and_checks(components)
     return {
         (component.pk, member.pk): Terms(
             due=dues[component.pk, member.pk],
@@ -128,17 +140,25 @@ def all_terms(components: Sequence[Component], enrollments: Sequence[Enrollment]
             release=released_at(component.homework),
             possible=component.points,
             homework_possible=possible[component.homework_id],
+            last_due=last[component.pk],
+            autograded=component.pk in autograded,
         )
         for component in components
         for member in enrollments
     }
 
 
-def homework_points(components: Iterable[Component]) -> Mapping[int, Decimal]:
-    """The possible points of each component's homework; one query."""
-    homeworks = {component.homework_id for component in components}
-    sums = Component.objects.filter(homework__in=homeworks).order_by().values_list("homework_id").annotate(Sum("points"))
-    return dict(sums)
+def _points_and_checks(components: Iterable[Component]) -> tuple[dict[int, Decimal], set[int]]:
+    """The possible points by homework, and the components that have checks; one query."""
+    points: dict[int, Decimal] = {}
+    autograded = set()
+    has_checks = Exists(Check.objects.filter(component=OuterRef("pk")))
+    rows = Component.objects.filter(homework__in={component.homework_id for component in components}).annotate(has_checks=has_checks)
+    for pk, homework, possible, checks in rows.order_by().values_list("pk", "homework_id", "points", "has_checks"):
+        points[homework] = points.get(homework, Decimal(0)) + possible
+        if checks:
+            autograded.add(pk)
+    return points, autograded
 
 
 def last_due(component: Component) -> Due:
@@ -146,13 +166,19 @@ def last_due(component: Component) -> Due:
     return last_dues([component])[component.pk]
 
 
-def last_dues(components: Sequence[Component]) -> dict[int, Due]:
-    """`last_due` by component; one query."""
-    walls = {component.pk: [component.due_wall] for component in components}
-    for row in SectionDue.objects.filter(component__in=components):
-        walls[row.component_id].append(row.due_wall)
+def section_walls(components: Sequence[Component]) -> SectionWalls:
+    """One query."""
+    rows = SectionDue.objects.filter(component__in=components)
+    return {(row.component_id, row.section_id): row.due_wall for row in rows}
+
+
+def last_dues(components: Sequence[Component], walls: SectionWalls | None = None) -> dict[int, Due]:
+    """`last_due` by component; one query unless `walls` are given."""
+    times = {component.pk: [component.due_wall] for component in components}
+    for (component, _), wall in (section_walls(components) if walls is None else walls).items():
+        times[component].append(wall)
     zones = {component.pk: component.homework.course.timezone for component in components}
-    return {pk: max((Due.parse(wall, zones[pk]) for wall in times), key=lambda due: due.instant) for pk, times in walls.items()}
+    return {pk: max((Due.parse(wall, zones[pk]) for wall in own), key=lambda due: due.instant) for pk, own in times.items()}
 
 
 def _accommodation(row: Accommodation) -> rules.Accommodation:

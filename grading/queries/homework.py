@@ -1,6 +1,6 @@
 """What the homework pages show: the list, and one homework with both components side by side."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -12,12 +12,12 @@ from django.utils import timezone
 from courseapp.formats import moment as moment_text
 from courseapp.models import Course, Enrollment
 from courseapp.upload_box import LateCost, UploadBox
-from grading.models import Component, Homework, Run, Submission, SubmissionFile
-from grading.policy.late import segment_at
+from grading.models import Component, Homework, Run, RunResult, Submission, SubmissionFile
+from grading.policy.late import Due, segment_at
 from grading.policy.score import ComponentScore
 from grading.policy.visibility import Moment, Viewer, may_see_score
 from grading.policy.words import number
-from grading.queries.due import Terms, last_due, released_at
+from grading.queries.due import Terms, last_dues, released_at
 from grading.queries.results import ResultCard, result_card
 from grading.queries.runs import wait
 from grading.queries.standing import Entry, Standing, standings
@@ -97,13 +97,13 @@ class ComponentBox:
 
 
 def components_of(course: Course, *, homework: Homework | None = None) -> list[Component]:
-    rows = Component.objects.filter(homework__course=course).select_related("homework__course", "homework__bundle")
+    rows = Component.objects.filter(homework__course=course).select_related("homework__course__policy", "homework__bundle")
     return list((rows.filter(homework=homework) if homework else rows).order_by("homework__number", "-kind"))
 
 
 def moment_of(component: Component, terms: Terms) -> Moment:
     """Now, in the life of a component: its latest due time, and this student's own if that is later."""
-    due = max(last_due(component), terms.due.due, key=lambda one: one.instant)
+    due = max(terms.last_due, terms.due.due, key=lambda one: one.instant)
     return Moment(
         now=timezone.now(), due_end=due.end, published=component.published_at is not None, zone=component.homework.course.timezone
     )
@@ -122,6 +122,7 @@ def index(reader: Enrollment) -> list[ListRow]:
     """Homeworks of the course, those not yet released for staff only."""
     components = components_of(reader.course)
     standing = {} if reader.is_staff else standings(components, [reader])
+    last = last_dues(components) if reader.is_staff else {key[0]: one.terms.last_due for key, one in standing.items()}
     grouped: dict[int, list[Component]] = {}
     for component in components:
         grouped.setdefault(component.homework_id, []).append(component)
@@ -131,24 +132,18 @@ def index(reader: Enrollment) -> list[ListRow]:
         release = released_at(parts[0].homework)
         if release > now and not reader.is_staff:
             continue
-        boxes = [_list_box(component, standing.get((component.pk, reader.pk)), reader) for component in parts]
+        boxes = [_list_box(component, standing.get((component.pk, reader.pk)), last[component.pk]) for component in parts]
         rows.append(ListRow(parts[0].homework, release <= now, release, boxes))
     return rows[::-1]
 
 
-def _list_box(component: Component, standing: Standing | None, reader: Enrollment) -> ListBox:
+def _list_box(component: Component, standing: Standing | None, last: Due) -> ListBox:
     if standing is None:
-        return ListBox(component, None, "due", base_due(component), None)
-    moment = Moment(timezone.now(), standing.terms.due.due.end, component.published_at is not None, reader.course.timezone)
-    seen = score_seen(Viewer(staff=False, owner=True), component, moment)
+        return ListBox(component, None, "last due", last.instant, None)
+    seen = score_seen(Viewer(staff=False, owner=True), component, moment_of(component, standing.terms))
     chips = _chips(standing, seen)
     score = standing.score.final if standing.score and seen else None
     return ListBox(component, chips[0] if chips else None, _due_text(standing), standing.terms.due.due.instant, score)
-
-
-def base_due(component: Component) -> datetime:
-    from_wall = last_due(component)
-    return from_wall.instant
 
 
 def _due_text(standing: Standing) -> str:
@@ -188,21 +183,34 @@ def page(reader: Enrollment, homework: Homework, *, problem: Mapping[str, object
     """Everything the homework page shows to `reader`. `problem` is what was wrong with an upload to `problem_kind` just now."""
     components = components_of(reader.course, homework=homework)
     standing = standings(components, [reader])
+    files = _files([entry.submission for one in standing.values() for entry in one.entries])
+    results = _results([entry for one in standing.values() if (entry := shown_first(one))])
     boxes = [
-        _box(standing[component.pk, reader.pk], reader, problem if component.kind == problem_kind else None) for component in components
+        _box(standing[component.pk, reader.pk], reader, files, results, problem if component.kind == problem_kind else None)
+        for component in components
     ]
     shared = len(boxes) > 1 and all(box.segments == boxes[0].segments for box in boxes)
     return {"homework": homework, "boxes": boxes, "shared_timeline": shared}
 
 
-def _box(standing: Standing, reader: Enrollment, problem: Mapping[str, object] | None) -> ComponentBox:
+def shown_first(standing: Standing) -> Entry | None:
+    """The hand-in that a component's card shows: the one that counts, else the newest accepted one."""
+    return standing.counting or next((entry for entry in standing.entries if entry.accepted), None)
+
+
+def _box(
+    standing: Standing,
+    reader: Enrollment,
+    files: Mapping[int, list[SubmissionFile]],
+    results: Mapping[int, RunResult],
+    problem: Mapping[str, object] | None,
+) -> ComponentBox:
     component, terms = standing.component, standing.terms
     moment = moment_of(component, terms)
     viewer = Viewer(staff=reader.is_staff, owner=not reader.is_staff)
     seen = score_seen(viewer, component, moment)
-    shown = standing.counting or next((entry for entry in standing.entries if entry.accepted), None)
+    shown = shown_first(standing)
     segment = segment_at(terms.timeline, moment.now)
-    names = _names(standing)
     handed_in = shown and shown.accepted
     return ComponentBox(
         component=component,
@@ -214,9 +222,9 @@ def _box(standing: Standing, reader: Enrollment, problem: Mapping[str, object] |
         due_text="Due" if terms.due.due.end > moment.now else "Was due",
         due_at=terms.due.due.instant,
         due_note="your own due time" if "your own" in terms.due.public_why else "",
-        current=_current(shown, reader, viewer, moment, seen) if shown else None,
+        current=_current(shown, reader, files, results, card_for=(viewer, moment, seen)) if shown else None,
         unconfirmed=[_unconfirmed(entry, terms) for entry in standing.entries if entry.state == Submission.State.UNCONFIRMED],
-        history=[_history(entry, standing, seen, names, frozen=is_frozen(terms, component, moment.now)) for entry in standing.entries],
+        history=[_history(entry, standing, seen, files, frozen=is_frozen(terms, component, moment.now)) for entry in standing.entries],
         counting_why=standing.why if seen or not standing.autograded else "",
         upload=upload_box(reader, component, terms, again=bool(handed_in)) if not reader.is_staff and segment.open else None,
         problem=problem,
@@ -224,22 +232,41 @@ def _box(standing: Standing, reader: Enrollment, problem: Mapping[str, object] |
     )
 
 
-def _names(standing: Standing) -> dict[int, str]:
-    """Files by hand-in in one statement: "mlp.py" or "mlp.py and 2 more"."""
-    found: dict[int, list[str]] = {}
-    for submission, path in SubmissionFile.objects.filter(submission__in=[e.submission.pk for e in standing.entries]).values_list(
-        "submission_id", "path"
-    ):
-        found.setdefault(submission, []).append(path)
-    return {pk: paths[0] if len(paths) == 1 else f"{paths[0]} and {len(paths) - 1} more" for pk, paths in found.items()}
+def _files(submissions: Sequence[Submission]) -> dict[int, list[SubmissionFile]]:
+    """By hand-in; one statement."""
+    found: dict[int, list[SubmissionFile]] = {}
+    for file in SubmissionFile.objects.filter(submission__in=submissions).order_by("path"):
+        found.setdefault(file.submission_id, []).append(file)
+    return found
 
 
-def _current(entry: Entry, reader: Enrollment, viewer: Viewer, moment: Moment, seen: bool) -> Current:
-    result = entry.result
+def _results(entries: Sequence[Entry]) -> dict[int, RunResult]:
+    """The whole results of these entries, with outputs and single checks; by their ids, one statement."""
+    wanted = [entry.result.pk for entry in entries if entry.result]
+    return RunResult.objects.in_bulk(wanted) if wanted else {}
+
+
+def _names(files: Sequence[SubmissionFile]) -> str:
+    """ "mlp.py", or "mlp.py and 2 more"."""
+    if not files:
+        return ""
+    return files[0].path if len(files) == 1 else f"{files[0].path} and {len(files) - 1} more"
+
+
+def _current(
+    entry: Entry,
+    reader: Enrollment,
+    files: Mapping[int, list[SubmissionFile]],
+    results: Mapping[int, RunResult],
+    *,
+    card_for: tuple[Viewer, Moment, bool],
+) -> Current:
+    viewer, moment, seen = card_for
+    result = results.get(entry.result.pk) if entry.result else None
     return Current(
         submission=entry.submission,
         run=entry.run,
-        files=file_rows(entry.submission, reader.course.slug, entry.submission.files.all()),
+        files=file_rows(entry.submission, reader.course.slug, files.get(entry.submission.pk, [])),
         card=result_card(result, viewer, moment, score_seen=seen) if result else None,
         score=entry.score if seen else None,
         score_words=score_words(entry.score) if entry.score else "",
@@ -272,7 +299,7 @@ def _unconfirmed(entry: Entry, terms: Terms) -> dict[str, Any]:
     return {"submission": entry.submission, "cost_sentence": terms.cost(entry.lateness.days).sentence}
 
 
-def _history(entry: Entry, standing: Standing, seen: bool, names: dict[int, str], *, frozen: bool) -> HistoryEntry:
+def _history(entry: Entry, standing: Standing, seen: bool, files: Mapping[int, list[SubmissionFile]], *, frozen: bool) -> HistoryEntry:
     counts = standing.counting is entry
     several = sum(one.accepted for one in standing.entries) > 1
     taken = entry.score.raw - entry.score.final if entry.score and seen else None
@@ -280,7 +307,7 @@ def _history(entry: Entry, standing: Standing, seen: bool, names: dict[int, str]
     return HistoryEntry(
         submission=entry.submission,
         state=entry.state,
-        names=names.get(entry.submission.pk, ""),
+        names=_names(files.get(entry.submission.pk, [])),
         lateness=late,
         counts=counts,
         score=entry.score if seen else None,

@@ -11,7 +11,7 @@ from django.urls import reverse
 
 from courseapp.models import Enrollment, Role
 from grading.models import Component, Homework
-from grading.queries.homework import Chip, base_due, components_of
+from grading.queries.homework import Chip, components_of
 from grading.queries.standing import Standing, standings
 
 PER_PAGE = 100
@@ -79,7 +79,7 @@ def _part(component: Component, standing: Sequence[Standing]) -> Part:
         median=median(scores) if scores else None,
         bins=bins(scores, component.points),
         high=f"{component.points.normalize():f}",
-        due_at=base_due(component),
+        due_at=max((one.terms.due.due.instant for one in standing), default=None),
     )
 
 

@@ -44,10 +44,13 @@ class Standing:
 
     component: Component
     terms: Terms
-    autograded: bool
     entries: tuple[Entry, ...]
     counting: Entry | None
     why: str
+
+    @property
+    def autograded(self) -> bool:
+        return self.terms.autograded
 
     @property
     def score(self) -> ComponentScore | None:
@@ -61,12 +64,11 @@ class Standing:
 def standings(components: Sequence[Component], enrollments: Sequence[Enrollment]) -> dict[tuple[int, int], Standing]:
     """By (component, enrollment), in a constant number of statements. The components come with homework and course."""
     terms = all_terms(components, enrollments)
-    autograded = set(Component.objects.filter(pk__in=[c.pk for c in components], check_rows__isnull=False).values_list("pk", flat=True))
     found = Submission.objects.filter(component__in=components)
     if len(enrollments) <= 50:
         found = found.filter(enrollment__in=enrollments)
     rows = list(found.order_by("-received_at", "-pk").defer("receipt_text"))
-    judged = judging(rows) if autograded else {}
+    judged = judging(rows) if any(one.autograded for one in terms.values()) else {}
     grouped: dict[tuple[int, int], list[Submission]] = {key: [] for key in terms}
     for row in rows:
         if (row.component_id, row.enrollment_id) in grouped:
@@ -75,7 +77,7 @@ def standings(components: Sequence[Component], enrollments: Sequence[Enrollment]
     standing = {}
     for key, mine in grouped.items():
         entries = tuple(_entry(row, terms[key], judged.get(row.pk)) for row in mine)
-        standing[key] = _standing(by_pk[key[0]], terms[key], key[0] in autograded, entries)
+        standing[key] = _standing(by_pk[key[0]], terms[key], entries)
     return standing
 
 
@@ -105,7 +107,7 @@ def score_of(terms: Terms, *, raw: Decimal, days_late: int, row: Submission, run
     )
 
 
-def _standing(component: Component, terms: Terms, autograded: bool, entries: tuple[Entry, ...]) -> Standing:
+def _standing(component: Component, terms: Terms, entries: tuple[Entry, ...]) -> Standing:
     attempts = [
         Attempt(
             id=entry.submission.pk,
@@ -122,9 +124,9 @@ def _standing(component: Component, terms: Terms, autograded: bool, entries: tup
     chosen = next((entry.submission.pk for entry in entries if entry.submission.chosen), None)
     if chosen not in {attempt.id for attempt in attempts}:
         chosen = None
-    counting = which_counts(attempts, autograded=autograded, chosen=chosen)
+    counting = which_counts(attempts, autograded=terms.autograded, chosen=chosen)
     picked = next((entry for entry in entries if entry.submission.pk == counting.id), None)
-    return Standing(component, terms, autograded, entries, picked, counting.why)
+    return Standing(component, terms, entries, picked, counting.why)
 
 
 def _that_may_count(entries: tuple[Entry, ...], frozen_at: datetime | None) -> list[Entry]:

@@ -176,7 +176,7 @@ def test_the_list_of_homework_costs_the_same_whatever_its_length(
     for one in Homework.objects.all():
         judged(one, student)
     client = signed_in(student)
-    with django_assert_num_queries(11):
+    with django_assert_num_queries(10):
         client.get(reverse("homework-list", args=[homework.course.slug]))
 
 
@@ -188,7 +188,7 @@ def test_the_page_of_a_homework_costs_the_same_whatever_its_history(
     for number in range(1, count + 1):
         judged(homework, student, number=number)
     client = signed_in(student)
-    with django_assert_num_queries(17):
+    with django_assert_num_queries(13):
         client.get(reverse("homework", args=[homework.course.slug, homework.slug]))
 
 
