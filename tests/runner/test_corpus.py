@@ -1,4 +1,5 @@
-"""Hand-ins that attack earn next to nothing and read why; an honest one that looks around finds nothing and loses nothing."""
+"""Homework 1 under attack, by the instructor's own tool: hand-ins that cheat earn nothing and read why; an honest one that looks around
+finds nothing and loses nothing. test_attacks.py tries each wall by itself."""
 
 import io
 import json
@@ -15,18 +16,8 @@ HERE = Path(__file__).resolve().parent
 HW1 = HERE.parents[1] / "examples" / "ds-ga-1008" / "hw1-backprop"
 ATTACKS = sorted(folder.name for folder in (HERE / "corpus").iterdir() if not folder.name.startswith("correct-"))
 STOPPED = ("Stopped", "The process ended by itself", "The process crashed")
-JUDGED = {
-    "infinity",
-    "keyboard-interrupt",
-    "left-behind",
-    "lying-objects",
-    "nan",
-    "odd-output",
-    "patched-checks",
-    "printed-score",
-    "sys-exit",
-}
-EITHER = {"deep-answer", "fork-bomb", "full-disk", "patched-allclose", "shadowed-modules"}  # as far as they get in the time there is
+JUDGED = {"lying-objects", "nan", "odd-output", "patched-checks", "printed-score"}
+EITHER = {"deep-answer", "patched-allclose", "shadowed-modules"}  # as far as they get in the time there is
 
 
 @pytest.fixture(scope="module")
@@ -52,16 +43,15 @@ def test_an_attack_earns_a_tenth_at_most_and_reads_why(torch_runtime: Runtime, h
     element = judged(homework, attack)
     assert element["points"] <= 5
     message = element["message"] or next(check["message"] for check in element["checks"] if not check["passed"])
-    stopped = message.startswith(STOPPED)
     assert message
-    assert stopped == (element["outcome"] == "student")
-    assert attack in EITHER or stopped != (attack in JUDGED)
+    if attack not in EITHER:
+        assert (element["outcome"], message.startswith(STOPPED)) == (("ok", False) if attack in JUDGED else ("student", True))
 
 
 @pytest.mark.sandbox
 def test_a_correct_hand_in_that_looks_around_finds_nothing_and_gets_full_points(torch_runtime: Runtime) -> None:
     element = judged(HW1, "correct-scanner")
     assert (element["outcome"], element["points"]) == ("ok", 50)
-    assert [line for line in element["output"].splitlines() if "LEAK" in line or "refused" in line] == []
+    assert [line for line in element["output"].splitlines() if "LEAK" in line] == []
     seen = {tuple(line.split()[1:3]) for line in element["output"].splitlines() if line.startswith("SEEN")}
     assert seen == {("relu", "relu"), ("relu", "identity"), ("sigmoid", "sigmoid"), ("sigmoid", "identity"), ("relu", "sigmoid")}

@@ -7,7 +7,8 @@ import sys
 
 import torch
 
-NAMES = {"checks.py", "reference.py", "homework.toml", "course.toml", "manage.py", "db.sqlite3", "outcome.json", ".env", "id_rsa", "runner.sock"}
+SOURCES = {"checks.py", "reference.py", "solution.py", "statement.md"}
+NAMES = {"homework.toml", "course.toml", "manage.py", "db.sqlite3", "outcome.json", ".env", "id_rsa", "runner.sock"}
 WORDS = ("SECRET", "PASSWORD", "TOKEN", "DATABASE", "REDIS", "DJANGO", "DATA_DIR", "RUNNER", "SEED")
 SUSPECTS = {"Trial", "Student", "Problem", "Job", "Bundle", "CheckSpec", "Outcome"}
 
@@ -19,15 +20,19 @@ def leak(kind, what):
 def look_at_files():
     for folder in ("/home", "/root", "/work", "/srv", "/opt", "/var", "/tmp", "/run", "/dev/shm", "/etc", os.getcwd(), *sys.path):
         for place, below, files in os.walk(folder):
-            if place.count("/") > 6 or place.startswith(sys.prefix):
+            if place.count("/") > 8:
                 below.clear()
             for name in NAMES & set(files):
                 leak("file", os.path.join(place, name))
-    for path in ("/etc/shadow", "/root/.ssh/id_rsa", "/proc/1/environ", "/proc/1/maps", "/proc/kcore", "/dev/mem"):
+            for name in SOURCES & set(files):
+                with open(os.path.join(place, name), "rb") as file:
+                    if b"dJdb1" in file.read():
+                        leak("source", os.path.join(place, name))
+    for path in ("/etc/shadow", "/root/.ssh/id_rsa", "/proc/1/environ", "/proc/kcore", "/dev/mem"):
         try:
             with open(path, "rb") as file:
                 if path != "/proc/1/environ" or any(word.encode() in file.read() for word in WORDS):
-                    leak("file", path) if not path.startswith("/proc/1/") or os.getpid() != 1 else None
+                    leak("file", path)
         except OSError:
             pass
 
