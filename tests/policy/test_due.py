@@ -92,6 +92,12 @@ def test_a_factor_without_a_release_is_said_and_the_days_hold() -> None:
     assert result.why[-1] == "The factor 1.5 is not applied: the homework has no release time to count from."
 
 
+def test_days_need_no_release() -> None:
+    result = effective_due(base=BASE, section=None, extension=None, accommodation=TWO_DAYS, release=None)
+    assert result.due == due("2023-10-24 23:59")
+    assert result.why[-1] == "The accommodation of 2 days makes it Tue 24 Oct 23:59 EDT."
+
+
 def test_what_is_said_without_anything_special() -> None:
     assert effective_due(base=BASE, section=None, extension=None, accommodation=None, release=RELEASE) == EffectiveDue(
         BASE, ("The homework's due time is Sun 22 Oct 23:59 EDT.",), "Due Sun 22 Oct 23:59 EDT."
@@ -114,12 +120,13 @@ def test_what_instructor_and_student_are_told() -> None:
     )
 
 
-def test_an_extension_that_changes_nothing_is_said() -> None:
-    result = effective_due(base=BASE, section=None, extension=due("2023-10-23 23:59"), accommodation=TWO_DAYS, release=RELEASE)
+@pytest.mark.parametrize(("text", "named"), [("2023-10-23 23:59", "Mon 23 Oct 23:59 EDT"), ("2023-10-24 23:59", "Tue 24 Oct 23:59 EDT")])
+def test_an_extension_that_changes_nothing_is_said(text: str, named: str) -> None:
+    result = effective_due(base=BASE, section=None, extension=due(text), accommodation=TWO_DAYS, release=RELEASE)
     assert result.why == (
         "The homework's due time is Sun 22 Oct 23:59 EDT.",
         "The accommodation of 2 days makes it Tue 24 Oct 23:59 EDT.",
-        "An extension until Mon 23 Oct 23:59 EDT was granted.",
+        f"An extension until {named} was granted.",
         "It does not change the due time, which is Tue 24 Oct 23:59 EDT.",
     )
 
