@@ -190,6 +190,7 @@ class Submission(models.Model):
             models.UniqueConstraint(fields=["component", "enrollment", "number"], name="submission_number_unique"),
             models.UniqueConstraint(fields=["component", "enrollment"], condition=models.Q(chosen=True), name="submission_one_chosen"),
         ]
+        indexes = [models.Index(fields=["component", "enrollment", "state", "days_late"], name="submission_tally")]
 
     def __str__(self) -> str:
         return f"#{self.number} of {self.enrollment}, {self.component}"

@@ -83,6 +83,9 @@ class RunResult(models.Model):
     recorded = models.BooleanField(default=False, help_text="A real run of the demo's data, recorded beforehand.")
     created_at = models.DateTimeField(auto_now_add=True)
 
+    class Meta:
+        indexes = [models.Index(fields=["run"], condition=models.Q(kind="assignment"), name="result_assignment")]
+
     def __str__(self) -> str:
         return f"Result of run {self.run_id}: {self.points} of {self.max_points}"
 

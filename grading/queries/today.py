@@ -1,5 +1,6 @@
 """What Today shows: to a student the next deadline with one next step, to staff what came in and what waits."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -22,6 +23,7 @@ from grading.queries.standing import Entry, Standing, standings
 
 LATELY = timedelta(days=14)
 EVENTS = 8
+STUCK = 10
 
 
 @dataclass(frozen=True)
@@ -165,24 +167,28 @@ def _next(rows: Sequence[Row], course: Course, now: datetime) -> Next | None:
     for row, part in chosen:
         if part.handed_in and part.segment.kind == "late":
             continue  # done, and what may still be handed in late costs points: nothing to do
-        return Next(row.homework, _headline(row.homework, part, course, now), row.parts, part, _step(row, part, course))
+        return Next(row.homework, _headline(row, part, course, now), row.parts, part, _step(row, part, course))
     return None
 
 
-def _headline(homework: Homework, part: Part, course: Course, now: datetime) -> str:
-    name = f"Homework {homework.number}"
+def _headline(row: Row, part: Part, course: Course, now: datetime) -> str:
+    name = f"Homework {row.homework.number}"
     if part.segment.kind == "late" and part.segment.end:
         return f"{name} is late: {number(part.segment.credit)} % until {moment_words(part.segment.end - timedelta(minutes=1), course.zone)}"
     local, today = part.due_at.astimezone(course.zone), now.astimezone(course.zone).date()
     days = (local.date() - today).days
-    if days == 0:
-        when = f"today at {local:%H:%M}"
-    elif days == 1:
-        when = "tomorrow"
-    elif days < 7:
-        when = f"on {local:%A}"
-    else:
-        when = f"on {local.day} {local:%B}"
+    if all(one.handed_in for one in row.parts):
+        until = f"{local:%H:%M}" if days == 0 else "tomorrow" if days == 1 else f"{local:%A}" if days < 7 else f"{local.day} {local:%B}"
+        return f"{name} is handed in, and open until {until}"
+    when = (
+        f"today at {local:%H:%M}"
+        if days == 0
+        else "tomorrow"
+        if days == 1
+        else f"on {local:%A}"
+        if days < 7
+        else f"on {local.day} {local:%B}"
+    )
     return f"{name} is due {when}"
 
 
@@ -190,14 +196,17 @@ def _step(row: Row, part: Part, course: Course) -> Step:
     """The one button."""
     waiting = next((entry for one in row.parts for entry in one.standing.entries if _unconfirmed(entry)), None)
     if waiting:
-        return Step("Confirm or withdraw the late hand-in", reverse("submission", args=[course.slug, waiting.submission.pk]))
+        return Step("Decide about the late hand-in", reverse("submission", args=[course.slug, waiting.submission.pk]))
     homework = reverse("homework", args=[course.slug, row.homework.slug])
-    for one in (part, *row.parts):
-        running = next((entry for entry in one.standing.entries if entry.run and entry.run.is_open), None)
-        if running and one.handed_in:
-            return Step("Watch the run", reverse("submission", args=[course.slug, running.submission.pk]))
-    label = f"Hand in the {part.component.kind}"
-    return Step(f"{label} again" if part.handed_in else label, f"{homework}#{part.component.kind}")
+    if not part.handed_in:
+        return Step(f"Hand in the {part.component.kind}", f"{homework}#{part.component.kind}")
+    running = next((entry for one in row.parts for entry in one.standing.entries if entry.run and entry.run.is_open), None)
+    if running:
+        return Step("Watch the run", reverse("submission", args=[course.slug, running.submission.pk]))
+    for one in row.parts:
+        if one.score is not None and one.score < one.component.points and one.segment.kind == "on_time":
+            return Step(f"Hand in the {one.component.kind} again", f"{homework}#{one.component.kind}")
+    return Step("See what you handed in", homework)
 
 
 def _events(parts: Sequence[Part], course: Course, now: datetime) -> list[Event]:
@@ -289,42 +298,23 @@ def staff_today(course: Course) -> StaffToday:
     components = list(
         Component.objects.filter(homework__course=course).select_related("homework__course").order_by("-homework__number", "-kind")
     )
-    active = Q(enrollment__state=Enrollment.State.ACTIVE, enrollment__role=Role.STUDENT)
-    students = course.enrollments.filter(role=Role.STUDENT, state=Enrollment.State.ACTIVE).count()
-    accepted = Submission.objects.filter(active, component__in=components, state=Submission.State.ACCEPTED).order_by()
-    by_people = accepted.values("component").annotate(
-        people=Count("enrollment", distinct=True), on_time=Count("enrollment", distinct=True, filter=Q(days_late=0))
-    )
-    handed = {row["component"]: row for row in by_people}
     runs = Run.objects.filter(submission__component__in=components).order_by()
-    waiting = Q(state__in=[Run.State.QUEUED, Run.State.WAITING_RUNTIME])
-    by_runs = runs.values("submission__component").annotate(
-        waiting=Count("pk", filter=waiting), running=Count("pk", filter=Q(state=Run.State.RUNNING)), failed=Count("pk", filter=_failed())
-    )
-    judged = {row["submission__component"]: row for row in by_runs}
-    none = {"people": 0, "on_time": 0, "waiting": 0, "running": 0, "failed": 0}
-    latest = last_dues(components)
-
-    def tally(component: Component) -> Tally:
-        people, run = handed.get(component.pk, none), judged.get(component.pk, none)
-        late = people["people"] - people["on_time"]
-        return Tally(
-            component, latest[component.pk].instant, students, people["people"], late, run["waiting"] + run["running"], run["failed"]
-        )
-
-    rows = []
-    for homework, group in groupby(components, key=lambda component: component.homework):
-        release = released_at(homework)
-        rows.append(StaffRow(homework, release <= now, release, [tally(component) for component in group]))
-    failed = runs.filter(_failed()).select_related("submission__enrollment", "submission__component__homework").order_by("-pk")[:10]
-    newest = accepted.select_related("enrollment", "component__homework").defer("receipt_text").order_by("-received_at", "-pk")[:EVENTS]
-    queued, running = (sum(row[key] for row in judged.values()) for key in ("waiting", "running"))
+    working = runs.filter(state__in=Run.OPEN).values_list("submission__component", "state").annotate(Count("pk"))
+    open_runs, states = Counter[int](), Counter[str]()
+    for component, state, number_of in working:
+        open_runs[component] += number_of
+        states[state] += number_of
+    stuck = list(runs.filter(_failed()).order_by("-pk").values_list("pk", "submission__component"))
+    rows = _staff_rows(course, components, open_runs, Counter(component for _, component in stuck), now)
+    # The few keys first: sorting whole rows of a whole semester takes ten times as long.
+    keys = list(Submission.objects.filter(component__in=components).order_by("-pk").values_list("pk", flat=True)[:EVENTS])
+    newest = Submission.objects.filter(pk__in=keys).select_related("enrollment", "component__homework").defer("receipt_text")
     return StaffToday(
         headline=_staff_headline(rows, course, now),
         rows=rows,
-        failed=list(failed),
-        queued=queued,
-        running=running,
+        failed=_runs([pk for pk, _ in stuck[:STUCK]]),
+        queued=states.total() - states[Run.State.RUNNING],
+        running=states[Run.State.RUNNING],
         hosts=RunnerHost.objects.filter(seen_at__gt=now - HOST_SILENT_AFTER, refusal="").count(),
         unconfirmed=Submission.objects.filter(component__in=components, state=Submission.State.UNCONFIRMED).count(),
         newest=list(newest),
@@ -332,10 +322,40 @@ def staff_today(course: Course) -> StaffToday:
     )
 
 
+def _staff_rows(
+    course: Course, components: Sequence[Component], open_runs: Counter[int], failed_runs: Counter[int], now: datetime
+) -> list[StaffRow]:
+    students = course.enrollments.filter(role=Role.STUDENT, state=Enrollment.State.ACTIVE)
+    class_size = students.count()
+    accepted = Submission.objects.filter(component__in=components, enrollment__in=students, state=Submission.State.ACCEPTED).order_by()
+    by_people = accepted.values_list("component").annotate(
+        Count("enrollment", distinct=True), on_time=Count("enrollment", distinct=True, filter=Q(days_late=0))
+    )
+    handed = {component: (people, on_time) for component, people, on_time in by_people}
+    latest = last_dues(components)
+
+    def tally(component: Component) -> Tally:
+        people, on_time = handed.get(component.pk, (0, 0))
+        due_at = latest[component.pk].instant
+        return Tally(component, due_at, class_size, people, people - on_time, open_runs[component.pk], failed_runs[component.pk])
+
+    rows = []
+    for homework, group in groupby(components, key=lambda component: component.homework):
+        release = released_at(homework)
+        rows.append(StaffRow(homework, release <= now, release, [tally(component) for component in group]))
+    return rows
+
+
+def _runs(keys: Sequence[int]) -> list[Run]:
+    found = Run.objects.filter(pk__in=keys).select_related("submission__enrollment", "submission__component__homework")
+    return list(found.order_by("-pk"))
+
+
 def _failed() -> Q:
     """The newest run of a hand-in, where we could not bring it to its end or the assignment's own checks broke: staff must look."""
     newer = Run.objects.filter(submission=OuterRef("submission"), pk__gt=OuterRef("pk"))
-    return (Q(state=Run.State.FAILED) | Q(result__kind=RunResult.Kind.ASSIGNMENT)) & ~Q(Exists(newer))
+    broken = RunResult.objects.filter(kind=RunResult.Kind.ASSIGNMENT).values("run")
+    return (Q(state=Run.State.FAILED) | Q(pk__in=broken)) & ~Q(Exists(newer))
 
 
 def _staff_headline(rows: Sequence[StaffRow], course: Course, now: datetime) -> str:

@@ -26,7 +26,7 @@ from tests.factories import (
 pytestmark = pytest.mark.django_db
 
 FRIDAY = datetime(2023, 10, 20, 18, 0, tzinfo=UTC)
-STUDENT_QUERIES, STAFF_QUERIES = 14, 13
+STUDENT_QUERIES, STAFF_QUERIES = 14, 15
 
 
 @pytest.fixture
@@ -99,6 +99,14 @@ def test_a_late_hand_in_that_waits_is_confirmed_first(client, student, homework)
     found = today(client, DUE_END + timedelta(hours=1))
     assert found.next.step.url == reverse("submission", args=[student.course.slug, late.pk])
     assert chips(found)["practice"] == "waits for your confirmation"
+
+
+@pytest.mark.parametrize(("points", "step"), [(41, "Hand in the practice again"), (50, "See what you handed in")])
+def test_when_all_is_handed_in_there_may_still_be_points_to_win(client, student, homework, points, step):
+    SubmissionFactory(component=component(homework, "theory"), enrollment=student)
+    judged(homework, student, points)
+    found = today(client)
+    assert (found.headline, found.next.step.label) == ("Homework 1 is handed in, and open until Sunday", step)
 
 
 def test_what_was_handed_in_on_time_is_not_asked_for_again_when_late(client, student, homework):
