@@ -4,15 +4,13 @@ from typing import Any
 
 HIDDEN = "in a hidden check"
 
-NOT_RUN = "Not run: {why}"
 HIDDEN_FAILED = "This hidden check did not pass."
 HIDDEN_UNJUDGED = "Not judged, in a hidden check: {why}"
 ASSIGNMENT_CHECK = "This check itself failed; that is not your code's doing. The course staff can see why."
 ASSIGNMENT = "The checks of this homework could not run; that is not your code's doing. The course staff can see why."
 SYSTEM = "The run failed on our side; it does not count as an attempt and will be tried again."
 VACUOUS = "the check “{id}” ended without comparing anything"
-NO_ANSWER = "The code ended before it answered."
-TOO_MANY_ENDS = "the code had to be stopped {count} times before."
+TOO_MANY_ENDS = "Not tried: the code had to be stopped {count} times before."
 
 MISSING_FILE = "{file} was not handed in."
 MISSING_MODULE = "{file} imports the module `{module}`, which is not in this runtime."

@@ -3,6 +3,7 @@
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from pathlib import Path
 
@@ -112,6 +113,24 @@ def test_points_for_what_works_when_a_call_does_not_end(judge: Judge, runtime: R
         "scale-hidden": (True, True, ""),
     }
     assert (outcome.kind, outcome.points, outcome.message) == ("student", Decimal(5), message)
+
+
+def test_a_stage_is_given_up_after_two_restarts(judge_here: Judge, runtime: Runtime) -> None:
+    specs = tuple(CheckSpec(name, name.upper(), Decimal(1), "visible") for name in ("a", "b", "c", "d"))
+    outcome = judge_here(job("import os\ndef count():\n    os._exit(1)\n", runtime, checks=STATE, specs=specs))
+    ended = "The process ended by itself (exit status 1) before it answered. Take out os._exit, exit and the like."
+    assert [check.message for check in outcome.checks] == [ended] * 3 + ["Not tried: the code had to be stopped 3 times before."]
+
+
+def test_several_jobs_at_once_leave_nothing_behind(host: Host, runtime: Runtime) -> None:
+    def descriptors() -> int:
+        return len(list(Path("/proc/self/fd").iterdir()))
+
+    before = descriptors()
+    with ThreadPoolExecutor(3) as pool:
+        outcomes = list(pool.map(lambda code: host.run(job(code, runtime)), [CORRECT, "import os; os._exit(0)\n", CORRECT]))
+    assert [(outcome.kind, outcome.points) for outcome in outcomes] == [("ok", Decimal(10)), ("student", Decimal(0)), ("ok", Decimal(10))]
+    assert descriptors() == before
 
 
 def test_an_endless_import_meets_the_wall_limit(judge_here: Judge, runtime: Runtime) -> None:

@@ -1,0 +1,97 @@
+"""Where the sandbox holds, and what is said where it does not."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pyseccomp
+import pytest
+
+import grading.runner
+from grading.runner import sandbox, seccomp
+from grading.runner.runtimes import Runtime
+from grading.runner.sandbox import LaunchError, Tier, explain
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+# A process that may not make user namespaces, and everything it starts; then what the host says.
+WITHOUT_NAMESPACES = """
+import errno, json, sys
+from pathlib import Path
+import pyseccomp
+rules = pyseccomp.SyscallFilter(pyseccomp.ALLOW)
+rules.add_rule(pyseccomp.ERRNO(errno.CODE), "CALL")
+rules.load()
+from grading.runner.host import Host, Refused
+from grading.runner.runtimes import Runtime
+from tests.runner.homework import CORRECT, job
+host = Host()
+outcome = host.run(job(CORRECT, Runtime("torch", Path(sys.executable), "")))
+print(json.dumps([isinstance(host.tier, Refused), host.tier.reason, host.tier.fix, outcome.kind, outcome.staff_message]))
+"""
+
+
+@pytest.mark.parametrize(
+    ("call", "code", "reason"),
+    [
+        ("unshare", "EPERM", "unshare: Operation not permitted"),
+        ("mount_setattr", "ENOSYS", "mount_setattr: Function not implemented"),
+        ("pivot_root", "EPERM", "pivot_root: Operation not permitted"),
+    ],
+)
+def test_without_a_wall_nothing_runs(call: str, code: str, reason: str) -> None:
+    program = WITHOUT_NAMESPACES.replace("CALL", call).replace("CODE", code)
+    answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=REPOSITORY)
+    refused, why, fix, kind, staff = json.loads(answer.stdout)
+    assert (refused, kind) == (True, "system")
+    assert why == f"A sandbox could not be built ({reason})."
+    assert fix
+    assert staff == f"{why} {fix}"
+
+
+def test_a_process_that_lost_a_wall_ends_itself(tmp_path: Path) -> None:
+    """Without namespaces around it, `confine` must not let a process go on."""
+    rules = tmp_path / "rules"
+    rules.write_bytes(seccomp.build())
+    program = "import os, sys; from grading.runner.confine import confine; confine(os.open(sys.argv[1], os.O_RDONLY), 1); print('on')"
+    answer = subprocess.run(
+        ["/usr/bin/setpriv", "--no-new-privs", sys.executable, "-c", program, rules], capture_output=True, text=True, cwd=REPOSITORY
+    )
+    assert (answer.returncode, answer.stdout, answer.stderr) == (99, "", "the sandbox is incomplete\n")
+
+
+def test_a_refusal_names_the_command_that_helps() -> None:
+    assert explain(LaunchError("mount_setattr", 38)).fix.startswith("Use Linux 5.14")
+    assert explain(LaunchError("mount proc /proc", 1)).fix
+
+
+@pytest.mark.sandbox
+def test_code_in_a_folder_that_nobody_else_may_enter(tmp_path: Path, runtime: Runtime) -> None:
+    private = tmp_path / "private"
+    shutil.copytree(Path(grading.runner.__file__).parent, private / "code" / "grading" / "runner")
+    shutil.copytree(REPOSITORY / "tests" / "runner", private / "code" / "tests" / "runner")
+    shutil.copy(pyseccomp.__file__, private / "code")
+    private.chmod(0o700)
+    program = f"""
+import json
+from pathlib import Path
+from grading.runner.host import Host
+from grading.runner.runtimes import Runtime
+from tests.runner.homework import CORRECT, job
+host = Host()
+outcome = host.run(job(CORRECT, Runtime("torch", Path({str(runtime.python)!r}), "")))
+print(json.dumps([host.tier.name, outcome.kind, str(outcome.points), outcome.staff_message]))
+"""
+    command = [sys.executable, "-c", program]
+    answer = subprocess.run(command, capture_output=True, text=True, check=True, cwd=private / "code")
+    assert json.loads(answer.stdout) == ["namespaces", "ok", "10", ""]
+
+
+@pytest.mark.sandbox
+def test_the_best_tier_needs_no_excuse() -> None:
+    tier, factory = sandbox.probe()
+    assert tier == Tier("namespaces")
+    assert factory is not None
+    assert factory.memory_guard in ("cgroup v1", "cgroup v2", "process sums")
