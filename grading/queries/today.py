@@ -15,9 +15,10 @@ from courseapp.formats import moment as moment_words
 from courseapp.models import Course, Enrollment, Role
 from grading.models import Component, Homework, Run, RunnerHost, RunResult, Submission
 from grading.policy.late import Segment, segment_at
-from grading.policy.visibility import Moment, Viewer, may_see_score
+from grading.policy.visibility import Viewer
 from grading.policy.words import number
 from grading.queries.due import last_dues, released_at
+from grading.queries.homework import moment_of, score_seen
 from grading.queries.runs import HOST_SILENT_AFTER, result_of
 from grading.queries.standing import Entry, Standing, standings
 
@@ -104,7 +105,9 @@ class StudentToday:
 
 def _components(course: Course) -> list[Component]:
     """Those of released homeworks, in their order. One statement."""
-    rows = Component.objects.filter(homework__course=course).select_related("homework__course").order_by("homework__number", "-kind")
+    rows = (
+        Component.objects.filter(homework__course=course).select_related("homework__course__policy").order_by("homework__number", "-kind")
+    )
     now = timezone.now()
     return [row for row in rows if released_at(row.homework) <= now]
 
@@ -114,11 +117,7 @@ def student_today(reader: Enrollment) -> StudentToday:
     now = timezone.now()
     components = _components(reader.course)
     standing = standings(components, [reader])
-    latest = last_dues(components)
-    parts = [
-        _part(standing[row.pk, reader.pk], max(latest[row.pk].end, standing[row.pk, reader.pk].terms.due.due.end), now)
-        for row in components
-    ]
+    parts = [_part(standing[row.pk, reader.pk], now) for row in components]
     rows = [Row(homework, tuple(group)) for homework, group in groupby(parts, key=lambda part: part.component.homework)]
     coming = _next(rows, reader.course, now)
     counted = [part for part in parts if part.score is not None and part.component.homework.weight]
@@ -133,10 +132,9 @@ def student_today(reader: Enrollment) -> StudentToday:
     )
 
 
-def _part(standing: Standing, due_end: datetime, now: datetime) -> Part:
+def _part(standing: Standing, now: datetime) -> Part:
     component = standing.component
-    moment = Moment(now, due_end, component.published_at is not None, component.homework.course.timezone)
-    seen = may_see_score(Viewer(staff=False, owner=True), moment, release=component.score_release)  # type: ignore[arg-type]  # its words
+    seen = score_seen(Viewer(staff=False, owner=True), component, moment_of(component, standing.terms))
     score = standing.score.final if standing.score and seen else None
     segment = segment_at(standing.terms.timeline, now)
     word, tone = _state(standing, segment, score)
@@ -145,7 +143,7 @@ def _part(standing: Standing, due_end: datetime, now: datetime) -> Part:
 
 def _state(standing: Standing, segment: Segment, score: Decimal | None) -> tuple[str, str]:
     """A chip: what the student should know first."""
-    if any(_unconfirmed(entry) for entry in standing.entries):
+    if _unconfirmed(standing):
         return "waits for your confirmation", "warn"
     if not any(entry.accepted for entry in standing.entries):
         return ("not handed in", "bad" if segment.kind == "closed" else "warn" if segment.kind == "late" else "")
@@ -156,8 +154,9 @@ def _state(standing: Standing, segment: Segment, score: Decimal | None) -> tuple
     return "handed in", "good"
 
 
-def _unconfirmed(entry: Entry) -> bool:
-    return entry.submission.state == Submission.State.UNCONFIRMED
+def _unconfirmed(standing: Standing) -> Entry | None:
+    """A late hand-in that waits for the student's word."""
+    return next((entry for entry in standing.entries if entry.state == Submission.State.UNCONFIRMED), None)
 
 
 def _next(rows: Sequence[Row], course: Course, now: datetime) -> Next | None:
@@ -194,9 +193,9 @@ def _headline(row: Row, part: Part, course: Course, now: datetime) -> str:
 
 def _step(row: Row, part: Part, course: Course) -> Step:
     """The one button."""
-    waiting = next((entry for one in row.parts for entry in one.standing.entries if _unconfirmed(entry)), None)
-    if waiting:
-        return Step("Decide about the late hand-in", reverse("submission", args=[course.slug, waiting.submission.pk]))
+    for one in row.parts:
+        if waiting := _unconfirmed(one.standing):
+            return Step("Decide about the late hand-in", reverse("submission", args=[course.slug, waiting.submission.pk]))
     homework = reverse("homework", args=[course.slug, row.homework.slug])
     if not part.handed_in:
         return Step(f"Hand in the {part.component.kind}", f"{homework}#{part.component.kind}")

@@ -26,7 +26,7 @@ from tests.factories import (
 pytestmark = pytest.mark.django_db
 
 FRIDAY = datetime(2023, 10, 20, 18, 0, tzinfo=UTC)
-STUDENT_QUERIES, STAFF_QUERIES = 14, 15
+STUDENT_QUERIES, STAFF_QUERIES = 11, 15
 
 
 @pytest.fixture
