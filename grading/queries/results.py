@@ -44,6 +44,20 @@ class ResultCard:
     recorded: bool
     provenance: tuple[tuple[str, object], ...] = field(default=())
 
+    @property
+    def brief(self) -> list[CheckRow]:
+        """The rows with those that passed, or were never judged, taken together: what is left to do stands out."""
+        rows = []
+        for word, title in (("passed", "pass"), ("not judged", "not judged")):
+            alike = [row for row in self.rows if row.word == word]
+            if len(alike) > 1:
+                points = sum((row.points or Decimal(0) for row in alike), Decimal(0))
+                out_of = sum((row.out_of for row in alike), Decimal(0))
+                rows.append(CheckRow(f"{len(alike)} checks {title}", alike[0].icon, alike[0].tone, word, points, out_of))
+            else:
+                rows += alike
+        return rows + [row for row in self.rows if row.word not in {"passed", "not judged"}]
+
 
 def result_card(result: RunResult, viewer: Viewer, moment: Moment, *, score_seen: bool) -> ResultCard:
     """What `viewer` sees of the result. Closed checks become one line per time of opening; their points only if the score is seen."""
@@ -52,7 +66,7 @@ def result_card(result: RunResult, viewer: Viewer, moment: Moment, *, score_seen
     for check in result.check_results:
         sight = may_see_check(viewer, moment, check["visibility"])
         if sight.detail == "full":
-            rows.append(_row(check, staff=viewer.staff))
+            rows.append(_row(check, staff=viewer.staff, said=result.message))
         elif sight.detail == "closed":
             closed.setdefault(sight.until, []).append(check)
     rows += [_closed(checks, until, score_seen=score_seen) for until, checks in closed.items()]
@@ -77,11 +91,13 @@ def result_card(result: RunResult, viewer: Viewer, moment: Moment, *, score_seen
     )
 
 
-def _row(check: dict[str, Any], *, staff: bool) -> CheckRow:
+def _row(check: dict[str, Any], *, staff: bool, said: str) -> CheckRow:
+    """`said` is what stands above all checks, so that it is not repeated at each."""
     icon, tone, word = ("check", "ok", "passed") if check["passed"] else ("cross", "no", "failed")
     if not check["judged"]:
         icon, tone, word = "open", "no", "not judged"
     why = (check.get("staff_message") if staff else "") or check["message"]
+    why = "" if why == said else why
     note = "" if check["visibility"] == "visible" or not staff else CLOSED_WORDS[check["visibility"]]
     return CheckRow(check["title"], icon, tone, word, Decimal(check["points"]), Decimal(check["max_points"]), why, note)
 

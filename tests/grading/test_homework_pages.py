@@ -104,6 +104,19 @@ def test_what_the_code_printed_is_text_on_the_page(homework: Homework) -> None:
     assert "hello from &lt;b&gt;forward&lt;/b&gt;" in text
 
 
+def test_one_message_for_all_checks_is_said_once(homework: Homework) -> None:
+    student = member(homework.course)
+    submission = factories.SubmissionFactory.create(component=factories.component(homework, "practice"), enrollment=student)
+    why = "mlp.py has a syntax error on line 39"
+    unjudged = [{**CHECKS[0], "id": name, "points": "0", "passed": False, "judged": False, "message": why} for name in "ab"]
+    run = factories.RunFactory.create(submission=submission)
+    factories.RunResultFactory.create(run=run, kind=RunResult.Kind.STUDENT, points=Decimal(0), check_results=unjudged, message=why)
+    client = signed_in(student)
+    pages = [page_of(submission), reverse("homework", args=[homework.course.slug, homework.slug])]
+    texts = [client.get(url).content.decode() for url in pages]
+    assert [(text.count(why), "2 checks not judged" in text) for text in texts] == [(1, False), (1, True)]
+
+
 def test_the_live_part_answers_204_until_something_changes(homework: Homework) -> None:
     student = member(homework.course)
     submission = factories.SubmissionFactory.create(component=factories.component(homework, "practice"), enrollment=student)
