@@ -148,9 +148,9 @@ def upload_rules(box: UploadBox) -> SafeString:
 def control(field: BoundField) -> SafeString:
     """A form field's input with our class, and without a placeholder that repeats the label."""
     kind = field.widget_type
-    attributes: dict[str, Any] = (
-        {} if kind in {"checkbox", "radioselect", "checkboxselectmultiple", "file", "clearablefile"} else {"class": "field"}
-    )
+    attributes: dict[str, Any] = {}
+    if kind not in {"checkbox", "radioselect", "checkboxselectmultiple", "file", "clearablefile"}:
+        attributes["class"] = " ".join(["field", *str(field.field.widget.attrs.get("class", "")).split()])
     if str(field.field.widget.attrs.get("placeholder", "")).startswith(str(field.label)):
         attributes["placeholder"] = False
     return field.as_widget(attrs=attributes)

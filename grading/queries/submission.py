@@ -38,10 +38,12 @@ def page(reader: Enrollment, submission: Submission) -> dict[str, Any]:
     accepted = [one for one in standing.entries if one.accepted]
     counts = standing.counting is entry
     frozen = is_frozen(standing.terms, component, timezone.now())
+    rows = file_rows(submission, reader.course.slug, files, hashes=True)
     return _live(reader, submission, runs, standing) | {
         "here": "homework",
         "component": component,
-        "files": file_rows(submission, reader.course.slug, files, hashes=True),
+        "files": rows,
+        "pdf": next((row for row in rows if row["path"].lower().endswith(".pdf")), None),
         "total_size": sum(file.size for file in files),
         "lateness": entry.lateness.label,
         "due_at": standing.terms.due.due.instant,
