@@ -63,21 +63,17 @@ class Site:
         }
         self._started: list[subprocess.Popen[bytes]] = []
 
-    def poll_every(self, seconds: int) -> None:
-        """For hosts that start from now on: how long they leave a run to the workers."""
-        self.values["RUN_POLL_SECONDS"] = str(seconds)
-
     def host(self, *options: str) -> "subprocess.Popen[bytes]":
         """A runner host that answers."""
         process = self._start("host", str(REPOSITORY / "manage.py"), "runner_host", *options)
         self._says("host", "sandbox tier", process)
         return process
 
-    def worker(self) -> "subprocess.Popen[bytes]":
+    def worker(self, name: str = "worker") -> "subprocess.Popen[bytes]":
         """A Celery worker of the queues cpu and system that is ready."""
         options = ("--queues", "cpu,system", "--pool", "threads", "--concurrency", "1", "--without-mingle", "--without-gossip")
-        process = self._start("worker", "-m", "celery", "-A", "courseapp", "worker", "--loglevel", "INFO", *options)
-        self._says("worker", " ready.", process)
+        process = self._start(name, "-m", "celery", "-A", "courseapp", "worker", "--loglevel", "INFO", "--hostname", f"{name}@%h", *options)
+        self._says(name, " ready.", process)
         return process
 
     def said(self, name: str) -> str:
@@ -105,5 +101,5 @@ class Site:
         return process
 
     def _says(self, name: str, words: str, process: "subprocess.Popen[bytes]") -> None:
-        eventually(lambda: words in self.said(name) or process.poll() is not None, 30, f"{name} said {words!r}:\n{self.said(name)}")
+        eventually(lambda: words in self.said(name) or process.poll() is not None, 60, f"{name} said {words!r}:\n{self.said(name)}")
         assert process.poll() is None, self.said(name)
