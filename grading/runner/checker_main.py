@@ -106,7 +106,10 @@ class StudentLine:
         self._number, self._channel = control.student(hidden=hidden)
         self._receive("boot", time.monotonic() + BOOT_S, 0)
         self.unloadable: dict[str, tuple[str, str]] = {}
-        answer = self._exchange({"op": "load", "files": job["files"], "entry": job["entry"]}, files, "load", clock.left)
+        try:
+            answer = self._exchange({"op": "load", "files": job["files"], "entry": job["entry"]}, files, "load", clock.left)
+        except checks.Failed as error:  # such as a hand-in that does not fit the scratch space
+            self._end("protocol", detail=str(error))
         if isinstance(answer, dict):
             self.unloadable = {str(name): (str(why[0]), str(why[1])) for name, why in answer.items()}
 

@@ -145,7 +145,7 @@ class _Run:
     results: dict[str, CheckResult] = field(default_factory=dict)
     assignment: list[str] = field(default_factory=list)
     output: bytearray = field(default_factory=bytearray)
-    reason: str = ""  # why the first student process that had to be ended was
+    stopped: list[str] = field(default_factory=list)  # for staff: why student processes had to be ended
 
     def __enter__(self) -> "_Run":
         self._stack = contextlib.ExitStack()
@@ -286,7 +286,11 @@ class _Run:
                 self._watch(student)
 
     def _check_checker(self) -> None:
-        if self._done or not self._checker.ended:
+        if self._done:
+            return
+        if self._checker.over_memory():
+            raise _AssignmentFailure(f"the checks used more than {messages.megabytes(CHECKER_MEMORY_MB)} of memory in “{self._now}”")
+        if not self._checker.ended:
             return
         self._read_control()
         if self._done:
@@ -401,8 +405,8 @@ class _Run:
         student.ending = header
         now = time.monotonic()
         # It closed its socket: if that was the end of the process, its status arrives at once and says more.
-        student.kill_at = now + 0.3 if header["why"] == "closed" else now
-        student.answer_by = now + 6
+        student.kill_at = now + 2 if header["why"] == "closed" else now
+        student.answer_by = now + 8
 
     def _answer_ended(self, student: _Student) -> None:
         header = student.ending
@@ -413,9 +417,12 @@ class _Run:
             return
         self._drain(student)
         if header.get("phase") == "boot" or header["why"] == "boot":
+            if student.killed_for == "memory" or student.sandbox.over_memory():
+                limit = messages.megabytes(self.job.limits.memory_mb)
+                raise _AssignmentFailure(f"the runtime itself needs more than the homework's memory limit of {limit}")
             raise _SystemFailure(f"a student process did not start: {student.sandbox.exit}\n{self._text(bytes(self.output))[-2000:]}")
         reason = self._reason(student, header)
-        self.reason = self.reason or reason
+        self.stopped.append(f"{reason}: {header['detail']}" if header.get("detail") else reason)
         self._reply({"message": messages.ended(reason, self._details(student))})
 
     def _reason(self, student: _Student, header: Mapping[str, Any]) -> str:
@@ -491,7 +498,7 @@ class _Run:
         unjudged = [spec for spec in self.job.checks if not self.results[spec.id].judged]
         if unjudged:
             first = min(unjudged, key=lambda spec: spec.visibility != "visible")
-            return self._outcome("student", self.results[first.id].message, "")
+            return self._outcome("student", self.results[first.id].message, "; ".join(self.stopped))
         return self._outcome("ok", "", "")
 
     def _outcome(self, kind: Kind, message: str, staff_message: str) -> Outcome:

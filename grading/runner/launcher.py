@@ -251,7 +251,12 @@ def main() -> None:
         fds = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 64) for fd in fds]
         clones = []
         if os.geteuid() == 0:
-            clones = clone_all(plan)
+            try:
+                clones = clone_all(plan)
+            except StepError as error:
+                if error.number != errno.EPERM:
+                    raise
+                # The root of a container may not; what the sandbox's user can reach is cloned below.
             drop(plan["uid"])
         elif os.getuid() != os.geteuid():
             raise StepError("real and effective user differ", errno.EPERM)

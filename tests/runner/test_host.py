@@ -231,6 +231,12 @@ def test_a_bundle_that_is_no_archive_is_the_assignments(judge_here: Judge, runti
     assert (outcome.kind, "cannot be read" in outcome.staff_message) == ("assignment", True)
 
 
+def test_a_limit_below_what_the_runtime_needs_is_the_assignments(judge: Judge, runtime: Runtime) -> None:
+    outcome = judge(job(CORRECT, runtime, limits=Limits(memory_mb=64)))
+    assert outcome.kind == "assignment"
+    assert outcome.staff_message == "the runtime itself needs more than the homework's memory limit of 64 MB"
+
+
 def test_a_runtime_without_torch_is_ours(judge_here: Judge) -> None:
     outcome = judge_here(job(CORRECT, Runtime("torch", Path(sys.executable), "none")))
     assert outcome.kind == "system"

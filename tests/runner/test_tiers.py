@@ -1,9 +1,11 @@
 """Where the sandbox holds, and what is said where it does not."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pyseccomp
@@ -13,6 +15,7 @@ import grading.runner
 from grading.runner import sandbox, seccomp
 from grading.runner.runtimes import Runtime
 from grading.runner.sandbox import LaunchError, Tier, explain
+from tests.conftest import missing
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -31,6 +34,9 @@ host = Host()
 outcome = host.run(job(CORRECT, Runtime("torch", Path(sys.executable), "")))
 print(json.dumps([isinstance(host.tier, Refused), host.tier.reason, host.tier.fix, outcome.kind, outcome.staff_message]))
 """
+
+
+PROBE = "from grading.runner import sandbox; print(sandbox.probe()[0])"
 
 
 @pytest.mark.parametrize(
@@ -95,3 +101,25 @@ def test_the_best_tier_needs_no_excuse() -> None:
     assert tier == Tier("namespaces")
     assert factory is not None
     assert factory.memory_guard in ("cgroup v1", "cgroup v2", "process sums")
+
+
+def test_root_without_the_right_to_mount_is_caged_all_the_same() -> None:
+    """As in a container. What the interpreter needs must then be readable for everybody."""
+    if os.geteuid() != 0:
+        missing("Only root can give up a right of root's.")
+    base = shutil.which(f"python{sys.version_info.major}.{sys.version_info.minor}", path="/usr/local/bin:/usr/bin")
+    if base is None:
+        missing("There is no Python of this version that everybody can read.")
+    with tempfile.TemporaryDirectory() as folder:
+        code = Path(folder)
+        shutil.copytree(Path(grading.runner.__file__).parent, code / "grading" / "runner")
+        shutil.copy(pyseccomp.__file__, code)
+        code.chmod(0o755)
+        answer = subprocess.run(
+            ["setpriv", "--bounding-set=-sys_admin", "--inh-caps=-sys_admin", base, "-c", PROBE],
+            capture_output=True,
+            text=True,
+            check=True,
+            cwd=code,
+        )
+    assert answer.stdout == "Tier(name='namespaces', why_not_better='')\n"
