@@ -114,6 +114,13 @@ class ExtensionForm(forms.ModelForm):  # type: ignore[type-arg]  # as above
 
     sender: Any = None
 
+    class Meta:
+        labels = {"enrollment": "Student", "due_wall": "Due"}
+        help_texts = {
+            "due_wall": "A time of the course's zone such as 2023-10-29 23:59; never earlier than the due time that holds now.",
+            "reason": "Read by other staff, not by the student.",
+        }
+
     def clean(self) -> dict[str, Any]:
         data = super().clean() or self.cleaned_data
         component, enrollment = data.get("component"), data.get("enrollment")

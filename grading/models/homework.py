@@ -22,6 +22,9 @@ class CoursePolicy(models.Model):
     course = models.OneToOneField(Course, models.CASCADE, related_name="policy")
     late: "models.JSONField[JsonObject, JsonObject]" = models.JSONField(default=dict, blank=True)
 
+    class Meta:
+        verbose_name_plural = "course policies"
+
     def __str__(self) -> str:
         return f"Policy of {self.course}"
 

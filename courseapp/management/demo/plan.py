@@ -22,12 +22,13 @@ DAYS_LATE = {2: 1, 5: 2, 8: 4, 10: 1, 12: 3}
 MISSING = {6, 13}
 
 WAYS: tuple[tuple[int, tuple[Quality, ...]], ...] = (
-    (40, ("correct",)),
-    (25, ("partial", "correct")),
-    (10, ("broken", "partial", "correct")),
-    (8, ("broken", "correct")),
-    (10, ("partial",)),
-    (7, ("partial", "partial")),
+    (22, ("correct",)),
+    (20, ("partial", "correct")),
+    (8, ("broken", "partial", "correct")),
+    (6, ("broken", "correct")),
+    (24, ("partial",)),
+    (14, ("partial", "partial")),
+    (6, ("broken",)),
 )
 """How people get there, with their weights."""
 
@@ -108,7 +109,7 @@ def _past(student: Student, index: int, times: Times, samples: Samples, zone: Zo
         return
     if days := DAYS_LATE.get(index, 0):
         at = times.due + (days - 1) * DAY + draw.uniform(9, 23) * HOUR
-        yield HandIn(student.email, BACKPROP, "practice", at, sample=_pick(samples, "correct" if days < 4 else "partial", draw))
+        yield HandIn(student.email, BACKPROP, "practice", at, sample=_pick(samples, "correct" if days % 2 else "partial", draw))
     else:
         yield from _tries(student, BACKPROP, samples, _before(times.due, times.release, zone, draw), times.release, draw)
 
