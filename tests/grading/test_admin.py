@@ -1,13 +1,15 @@
 """The administration: exceptions are granted with a reason and a name, what happened is only looked at."""
 
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 import pytest
 from django.contrib import admin
+from django.test import Client
 from django.urls import reverse
 
 from courseapp.models import Enrollment, Role, User
-from grading.models import Extension, Submission
+from grading.models import Component, Extension, Submission
 from tests.factories import (
     DUE_END,
     DUE_WALL,
@@ -20,50 +22,60 @@ from tests.factories import (
     component,
 )
 
+if TYPE_CHECKING:
+    from django.test.client import _MonkeyPatchedWSGIResponse as Response
+
 pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def practice():
-    return component(HomeworkFactory(), "practice")
+def practice() -> Component:
+    return component(HomeworkFactory.create(), "practice")
 
 
 @pytest.fixture
-def student(practice):
-    return EnrollmentFactory(course=practice.homework.course)
+def student(practice: Component) -> Enrollment:
+    return EnrollmentFactory.create(course=practice.homework.course)
 
 
 @pytest.fixture
-def instructor(client, practice):
-    chief = UserFactory(is_staff=True, is_superuser=True)
+def instructor(client: Client, practice: Component) -> Enrollment:
+    chief = UserFactory.create(is_staff=True, is_superuser=True)
     client.force_login(chief)
-    return EnrollmentFactory(course=practice.homework.course, user=chief, role=Role.INSTRUCTOR)
+    return EnrollmentFactory.create(course=practice.homework.course, user=chief, role=Role.INSTRUCTOR)
 
 
-def grant(client, practice, student, **values):
+def grant(client: Client, practice: Component, student: Enrollment, **values: str) -> "Response":
     data = {"component": practice.pk, "enrollment": student.pk, "due_wall": "2023-10-29 23:59", "reason": "Ill.", **values}
     return client.post(reverse("admin:grading_extension_add"), data)
 
 
-def problems(answer) -> dict[str, list[str]]:
-    return answer.context["adminform"].form.errors
+def problems(answer: "Response") -> dict[str, list[str]]:
+    errors: dict[str, list[str]] = answer.context["adminform"].form.errors
+    return errors
 
 
-def test_an_extension_carries_its_reason_and_who_granted_it(client, instructor, practice, student):
+def test_an_extension_carries_its_reason_and_who_granted_it(
+    client: Client, instructor: Enrollment, practice: Component, student: Enrollment
+) -> None:
     assert grant(client, practice, student).status_code == 302
     granted = Extension.objects.get()
     assert (granted.due_wall, granted.reason, granted.granted_by) == ("2023-10-29 23:59", "Ill.", instructor)
 
 
-def test_an_extension_may_confirm_the_due_time_but_not_shorten_it(client, instructor, practice, student):
+def test_an_extension_may_confirm_the_due_time_but_not_shorten_it(
+    client: Client, instructor: Enrollment, practice: Component, student: Enrollment
+) -> None:
     answer = grant(client, practice, student, due_wall="2023-10-22 23:58")
     said = "Sun 22 Oct 23:58 EDT is earlier than the due time that holds now, Sun 22 Oct 23:59 EDT; an extension only gives more time."
     assert problems(answer) == {"due_wall": [said]}
     assert grant(client, practice, student, due_wall=DUE_WALL).status_code == 302
 
 
-def test_a_second_extension_does_not_take_the_first_one_back(client, instructor, practice, student):
-    ExtensionFactory(component=practice, enrollment=student, due_wall="2023-11-05 23:59")
+def test_a_second_extension_does_not_take_the_first_one_back(
+    client: Client, instructor: Enrollment, practice: Component, student: Enrollment
+) -> None:
+    ExtensionFactory.create(component=practice, enrollment=student, due_wall="2023-11-05 23:59")
     assert "due_wall" in problems(grant(client, practice, student, due_wall="2023-10-29 23:59"))
 
 
@@ -76,13 +88,17 @@ def test_a_second_extension_does_not_take_the_first_one_back(client, instructor,
         ({"due_wall": "2024-03-10 02:30"}, "due_wall"),
     ],
 )
-def test_an_extension_needs_a_reason_and_a_time_that_exists(client, instructor, practice, student, values, field):
+def test_an_extension_needs_a_reason_and_a_time_that_exists(
+    client: Client, instructor: Enrollment, practice: Component, student: Enrollment, values: dict[str, str], field: str
+) -> None:
     assert list(problems(grant(client, practice, student, **values))) == [field]
     assert not Extension.objects.exists()
 
 
-def test_an_extension_is_granted_by_the_courses_own_staff_to_its_own_students(client, instructor, practice, student):
-    assert "enrollment" in problems(grant(client, practice, EnrollmentFactory()))
+def test_an_extension_is_granted_by_the_courses_own_staff_to_its_own_students(
+    client: Client, instructor: Enrollment, practice: Component, student: Enrollment
+) -> None:
+    assert "enrollment" in problems(grant(client, practice, EnrollmentFactory.create()))
     Enrollment.objects.filter(pk=instructor.pk).update(role=Role.GRADER)
     assert "component" in problems(grant(client, practice, student))
     Enrollment.objects.filter(pk=instructor.pk).delete()
@@ -90,16 +106,16 @@ def test_an_extension_is_granted_by_the_courses_own_staff_to_its_own_students(cl
     assert not Extension.objects.exists()
 
 
-def test_an_extension_is_not_changed_afterwards(client, instructor, practice, student):
-    granted = ExtensionFactory(component=practice, enrollment=student)
+def test_an_extension_is_not_changed_afterwards(client: Client, instructor: Enrollment, practice: Component, student: Enrollment) -> None:
+    granted = ExtensionFactory.create(component=practice, enrollment=student)
     client.post(reverse("admin:grading_extension_change", args=[granted.pk]), {"due_wall": "2023-12-01 23:59"})
     client.post(reverse("admin:grading_extension_delete", args=[granted.pk]), {"post": "yes"})
     assert Extension.objects.get().due_wall == granted.due_wall
 
 
-def test_every_page_of_the_administration_opens(client, instructor, practice, student):
-    RunResultFactory(run__submission=SubmissionFactory(component=practice, enrollment=student, files={"mlp.py": b"pass"}))
-    ExtensionFactory(component=practice, enrollment=student)
+def test_every_page_of_the_administration_opens(client: Client, instructor: Enrollment, practice: Component, student: Enrollment) -> None:
+    RunResultFactory.create(run__submission=SubmissionFactory.create(component=practice, enrollment=student, files={"mlp.py": b"pass"}))
+    ExtensionFactory.create(component=practice, enrollment=student)
     for model, options in admin.site._registry.items():
         if model._meta.app_label not in {"courseapp", "grading"}:
             continue
@@ -109,8 +125,10 @@ def test_every_page_of_the_administration_opens(client, instructor, practice, st
             assert client.get(reverse(f"{name}_change", args=[row.pk])).status_code == 200
 
 
-def test_hand_ins_and_their_receipts_stay_as_they_are(client, instructor, practice, student):
-    made = SubmissionFactory(component=practice, enrollment=student)
+def test_hand_ins_and_their_receipts_stay_as_they_are(
+    client: Client, instructor: Enrollment, practice: Component, student: Enrollment
+) -> None:
+    made = SubmissionFactory.create(component=practice, enrollment=student)
     address = reverse("admin:grading_submission_change", args=[made.pk])
     assert b"Receipt" in client.get(address).content
     assert client.post(address, {"days_late": 0}).status_code == 403
@@ -118,7 +136,7 @@ def test_hand_ins_and_their_receipts_stay_as_they_are(client, instructor, practi
     assert Submission.objects.filter(pk=made.pk).exists()
 
 
-def test_a_person_is_dropped_and_enrolled_again(client, instructor, student):
+def test_a_person_is_dropped_and_enrolled_again(client: Client, instructor: Enrollment, student: Enrollment) -> None:
     chosen = {"_selected_action": [student.pk]}
     client.post(reverse("admin:courseapp_enrollment_changelist"), {"action": "drop", **chosen})
     student.refresh_from_db()
@@ -128,8 +146,8 @@ def test_a_person_is_dropped_and_enrolled_again(client, instructor, student):
     assert student.state == "active"
 
 
-def test_a_place_made_here_goes_to_its_person_at_once(client, instructor, practice):
-    person = UserFactory(username="nn2", vouched=True)
+def test_a_place_made_here_goes_to_its_person_at_once(client: Client, instructor: Enrollment, practice: Component) -> None:
+    person = UserFactory.create(username="nn2", vouched=True)
     data = {
         "course": practice.homework.course.pk,
         "email": "nn2@university.example",
@@ -141,27 +159,32 @@ def test_a_place_made_here_goes_to_its_person_at_once(client, instructor, practi
     assert Enrollment.objects.get(email="nn2@university.example").user == person
 
 
-def test_an_account_made_here_was_made_by_staff(client, instructor):
+def test_an_account_made_here_was_made_by_staff(client: Client, instructor: Enrollment) -> None:
     data = {"username": "nn1", "email": "nn1@example.edu", "usable_password": "false"}
     assert client.post(reverse("admin:courseapp_user_add"), data).status_code == 302
     assert User.objects.get(username="nn1").vouched
 
 
-def test_students_and_course_staff_without_the_right_do_not_get_in(client, student):
+def test_students_and_course_staff_without_the_right_do_not_get_in(client: Client, student: Enrollment) -> None:
+    assert student.user is not None
     client.force_login(student.user)
     assert client.get(reverse("admin:grading_extension_changelist")).status_code == 302
 
 
-def test_an_extension_has_judged_what_had_come_too_late(client, instructor, practice, student):
-    closed = SubmissionFactory(
+def test_an_extension_has_judged_what_had_come_too_late(
+    client: Client, instructor: Enrollment, practice: Component, student: Enrollment
+) -> None:
+    closed = SubmissionFactory.create(
         component=practice, enrollment=student, received_at=DUE_END + timedelta(days=4), state=Submission.State.NOT_ACCEPTED
     )
     assert grant(client, practice, student).status_code == 302
     assert closed.runs.count() == 1
 
 
-def test_an_accommodation_has_judged_what_had_come_too_late(client, instructor, practice, student):
-    late = SubmissionFactory(component=practice, enrollment=student, received_at=DUE_END, state=Submission.State.UNCONFIRMED)
+def test_an_accommodation_has_judged_what_had_come_too_late(
+    client: Client, instructor: Enrollment, practice: Component, student: Enrollment
+) -> None:
+    late = SubmissionFactory.create(component=practice, enrollment=student, received_at=DUE_END, state=Submission.State.UNCONFIRMED)
     data = {"enrollment": student.pk, "days": 2, "factor": "1.00", "note": ""}
     assert client.post(reverse("admin:grading_accommodation_add"), data).status_code == 302
     assert late.runs.count() == 1

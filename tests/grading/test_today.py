@@ -2,13 +2,17 @@
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 import time_machine
+from django.test import Client
 from django.urls import reverse
+from pytest_django import DjangoAssertNumQueries
 
-from courseapp.models import Role
-from grading.models import Component
+from courseapp.models import Enrollment, Role
+from grading.models import Component, Homework, RunResult
+from grading.queries.today import StudentToday
 from tests.factories import (
     DUE_END,
     CourseFactory,
@@ -30,25 +34,26 @@ STUDENT_QUERIES, STAFF_QUERIES = 11, 15
 
 
 @pytest.fixture
-def homework():
-    return HomeworkFactory(slug="backprop")
+def homework() -> Homework:
+    return HomeworkFactory.create(slug="backprop")
 
 
 @pytest.fixture
-def student(client, homework):
-    member = EnrollmentFactory(course=homework.course, section=SectionFactory(course=homework.course))
+def student(client: Client, homework: Homework) -> Enrollment:
+    member = EnrollmentFactory.create(course=homework.course, section=SectionFactory.create(course=homework.course))
+    assert member.user is not None
     client.force_login(member.user)
     return member
 
 
-def today(client, at: datetime = FRIDAY):
+def today(client: Client, at: datetime = FRIDAY) -> Any:
     with time_machine.travel(at, tick=False):
         page = client.get(reverse("today"))
     assert page.status_code == 200
     return page.context["today"]
 
 
-def chips(found) -> dict[str, str]:
+def chips(found: StudentToday) -> dict[str, str]:
     return {part.component.kind: part.word for row in found.rows for part in row.parts}
 
 
@@ -63,27 +68,29 @@ def chips(found) -> dict[str, str]:
         (DUE_END + timedelta(days=4), "Nothing is due"),
     ],
 )
-def test_the_headline_says_what_is_due(client, student, at, headline):
+def test_the_headline_says_what_is_due(client: Client, student: Enrollment, at: datetime, headline: str) -> None:
     assert today(client, at).headline == headline
 
 
-def test_the_one_step_is_to_hand_in(client, student):
+def test_the_one_step_is_to_hand_in(client: Client, student: Enrollment) -> None:
     found = today(client)
     assert found.next.step.label == "Hand in the theory"
     assert found.next.step.url == f"{reverse('homework', args=[student.course.slug, 'backprop'])}#theory"
     assert chips(found) == {"theory": "not handed in", "practice": "not handed in"}
 
 
-def test_what_is_missing_comes_before_what_is_done(client, student, homework):
-    SubmissionFactory(component=component(homework, "theory"), enrollment=student)
+def test_what_is_missing_comes_before_what_is_done(client: Client, student: Enrollment, homework: Homework) -> None:
+    SubmissionFactory.create(component=component(homework, "theory"), enrollment=student)
     found = today(client)
     assert found.next.step.label == "Hand in the practice"
     assert chips(found) == {"theory": "handed in", "practice": "not handed in"}
 
 
-def test_a_run_under_way_is_the_thing_to_look_at(client, student, homework):
-    SubmissionFactory(component=component(homework, "theory"), enrollment=student)
-    run = RunFactory(submission=SubmissionFactory(component=component(homework, "practice"), enrollment=student), state="running")
+def test_a_run_under_way_is_the_thing_to_look_at(client: Client, student: Enrollment, homework: Homework) -> None:
+    SubmissionFactory.create(component=component(homework, "theory"), enrollment=student)
+    run = RunFactory.create(
+        submission=SubmissionFactory.create(component=component(homework, "practice"), enrollment=student), state="running"
+    )
     found = today(client)
     assert (found.next.step.label, found.next.step.url) == (
         "Watch the run",
@@ -92,8 +99,8 @@ def test_a_run_under_way_is_the_thing_to_look_at(client, student, homework):
     assert chips(found)["practice"] == "running"
 
 
-def test_a_late_hand_in_that_waits_is_confirmed_first(client, student, homework):
-    late = SubmissionFactory(
+def test_a_late_hand_in_that_waits_is_confirmed_first(client: Client, student: Enrollment, homework: Homework) -> None:
+    late = SubmissionFactory.create(
         component=component(homework, "practice"), enrollment=student, state="unconfirmed", received_at=DUE_END, days_late=1
     )
     found = today(client, DUE_END + timedelta(hours=1))
@@ -102,35 +109,37 @@ def test_a_late_hand_in_that_waits_is_confirmed_first(client, student, homework)
 
 
 @pytest.mark.parametrize(("points", "step"), [(41, "Hand in the practice again"), (50, "See what you handed in")])
-def test_when_all_is_handed_in_there_may_still_be_points_to_win(client, student, homework, points, step):
-    SubmissionFactory(component=component(homework, "theory"), enrollment=student)
+def test_when_all_is_handed_in_there_may_still_be_points_to_win(
+    client: Client, student: Enrollment, homework: Homework, points: int, step: str
+) -> None:
+    SubmissionFactory.create(component=component(homework, "theory"), enrollment=student)
     judged(homework, student, points)
     found = today(client)
     assert (found.headline, found.next.step.label) == ("Homework 1 is handed in, and open until Sunday", step)
 
 
-def test_what_was_handed_in_on_time_is_not_asked_for_again_when_late(client, student, homework):
+def test_what_was_handed_in_on_time_is_not_asked_for_again_when_late(client: Client, student: Enrollment, homework: Homework) -> None:
     for kind in ("theory", "practice"):
-        SubmissionFactory(component=component(homework, kind), enrollment=student)
+        SubmissionFactory.create(component=component(homework, kind), enrollment=student)
     found = today(client, DUE_END + timedelta(hours=1))
     assert (found.next, found.headline) == (None, "Nothing is due")
 
 
-def test_an_extension_moves_the_deadline_of_today(client, student, homework):
-    ExtensionFactory(component=component(homework, "theory"), enrollment=student, due_wall="2023-10-24 23:59")
-    SubmissionFactory(component=component(homework, "practice"), enrollment=student)
+def test_an_extension_moves_the_deadline_of_today(client: Client, student: Enrollment, homework: Homework) -> None:
+    ExtensionFactory.create(component=component(homework, "theory"), enrollment=student, due_wall="2023-10-24 23:59")
+    SubmissionFactory.create(component=component(homework, "practice"), enrollment=student)
     assert today(client).headline == "Homework 1 is due on Tuesday"
 
 
-def judged(homework, student, points: int):
-    return RunResultFactory(
-        run__submission=SubmissionFactory(component=component(homework, "practice"), enrollment=student),
+def judged(homework: Homework, student: Enrollment, points: int) -> RunResult:
+    return RunResultFactory.create(
+        run__submission=SubmissionFactory.create(component=component(homework, "practice"), enrollment=student),
         run__finished_at=FRIDAY - timedelta(hours=1),
         points=Decimal(points),
     )
 
 
-def test_a_score_is_shown_and_summed_up(client, student, homework):
+def test_a_score_is_shown_and_summed_up(client: Client, student: Enrollment, homework: Homework) -> None:
     result = judged(homework, student, 41)
     found = today(client)
     assert chips(found)["practice"] == "41 of 50"
@@ -142,7 +151,7 @@ def test_a_score_is_shown_and_summed_up(client, student, homework):
     ]
 
 
-def test_a_score_that_is_not_released_is_nowhere_on_the_page(client, student, homework):
+def test_a_score_that_is_not_released_is_nowhere_on_the_page(client: Client, student: Enrollment, homework: Homework) -> None:
     Component.objects.filter(kind="practice").update(score_release="after_published")
     result = judged(homework, student, 41)
     found = today(client)
@@ -151,59 +160,60 @@ def test_a_score_that_is_not_released_is_nowhere_on_the_page(client, student, ho
     assert found.events[0].what == f"Run {result.run.pk} finished."
 
 
-def test_homework_without_weight_is_not_summed_up(client, student, homework):
+def test_homework_without_weight_is_not_summed_up(client: Client, student: Enrollment, homework: Homework) -> None:
     homework.weight = 0
     homework.save()
     judged(homework, student, 41)
     assert today(client).possible == 0
 
 
-def test_a_recorded_run_is_marked(client, student, homework):
+def test_a_recorded_run_is_marked(client: Client, student: Enrollment, homework: Homework) -> None:
     result = judged(homework, student, 41)
     result.recorded = True
     result.save()
     assert today(client).events[0].chip == "recorded"
 
 
-def test_whose_fault_it_is_is_said(client, student, homework):
+def test_whose_fault_it_is_is_said(client: Client, student: Enrollment, homework: Homework) -> None:
     result = judged(homework, student, 0)
     result.kind = "assignment"
     result.save()
     assert today(client).events[0].what == "Not your fault: the assignment's checks failed, and staff see it."
 
 
-def test_homework_is_not_seen_before_its_release(client, student):
+def test_homework_is_not_seen_before_its_release(client: Client, student: Enrollment) -> None:
     found = today(client, datetime(2023, 10, 9, 12, 59, tzinfo=UTC))
     assert (found.headline, found.rows) == ("Nothing is here yet", [])
 
 
 @pytest.mark.parametrize("hand_ins", [1, 3])
 def test_a_students_today_takes_the_same_statements_for_one_and_three_hand_ins(
-    client, student, homework, hand_ins, django_assert_num_queries
-):
+    client: Client, student: Enrollment, homework: Homework, hand_ins: int, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
     for _ in range(hand_ins):
         judged(homework, student, 41)
-        HomeworkFactory(course=homework.course, number=hand_ins + 1)
+        HomeworkFactory.create(course=homework.course, number=hand_ins + 1)
     with time_machine.travel(FRIDAY, tick=False), django_assert_num_queries(STUDENT_QUERIES):
         assert client.get(reverse("today")).status_code == 200
 
 
-def staff(client, homework):
-    helper = EnrollmentFactory(course=homework.course, role=Role.TA)
+def staff(client: Client, homework: Homework) -> Enrollment:
+    helper = EnrollmentFactory.create(course=homework.course, role=Role.TA)
+    assert helper.user is not None
     client.force_login(helper.user)
     return helper
 
 
-def test_staff_see_what_came_in_and_what_waits(client, homework):
+def test_staff_see_what_came_in_and_what_waits(client: Client, homework: Homework) -> None:
     staff(client, homework)
     ann, bob, cy = EnrollmentFactory.create_batch(3, course=homework.course)
     practice = component(homework, "practice")
-    SubmissionFactory(component=practice, enrollment=ann)
-    late = SubmissionFactory(component=practice, enrollment=ann, received_at=DUE_END, days_late=1)
-    only_late = SubmissionFactory(component=practice, enrollment=bob, received_at=DUE_END, days_late=1)
-    SubmissionFactory(component=practice, enrollment=cy, received_at=DUE_END, days_late=1, state="unconfirmed")
-    failed = RunFactory(submission=only_late, state="failed", note="Failed 3 times.")
-    RunFactory(submission=late, state="queued")
+    SubmissionFactory.create(component=practice, enrollment=ann)
+    late = SubmissionFactory.create(component=practice, enrollment=ann, received_at=DUE_END, days_late=1)
+    only_late = SubmissionFactory.create(component=practice, enrollment=bob, received_at=DUE_END, days_late=1)
+    SubmissionFactory.create(component=practice, enrollment=cy, received_at=DUE_END, days_late=1, state="unconfirmed")
+    failed = RunFactory.create(submission=only_late, state="failed", note="Failed 3 times.")
+    RunFactory.create(submission=late, state="queued")
     found = today(client, DUE_END + timedelta(hours=1))
     (row,) = found.rows
     theory, tally = row.tallies
@@ -213,48 +223,50 @@ def test_staff_see_what_came_in_and_what_waits(client, homework):
     assert found.failed == [failed]
 
 
-def test_a_failure_that_a_newer_run_settled_does_not_wait(client, homework):
+def test_a_failure_that_a_newer_run_settled_does_not_wait(client: Client, homework: Homework) -> None:
     staff(client, homework)
-    hand_in = SubmissionFactory(component=component(homework, "practice"))
-    RunFactory(submission=hand_in, state="failed")
-    RunResultFactory(run__submission=hand_in)
+    hand_in = SubmissionFactory.create(component=component(homework, "practice"))
+    RunFactory.create(submission=hand_in, state="failed")
+    RunResultFactory.create(run__submission=hand_in)
     assert today(client).failed == []
 
 
-def test_dropped_students_are_not_counted(client, homework):
+def test_dropped_students_are_not_counted(client: Client, homework: Homework) -> None:
     staff(client, homework)
-    gone = EnrollmentFactory(course=homework.course, state="dropped")
-    SubmissionFactory(component=component(homework, "practice"), enrollment=gone)
+    gone = EnrollmentFactory.create(course=homework.course, state="dropped")
+    SubmissionFactory.create(component=component(homework, "practice"), enrollment=gone)
     (row,) = today(client).rows
     assert {(tally.handed_in, tally.students) for tally in row.tallies} == {(0, 0)}
 
 
 @pytest.mark.parametrize("hand_ins", [1, 3])
-def test_the_staffs_today_takes_the_same_statements_for_one_and_three_hand_ins(client, homework, hand_ins, django_assert_num_queries):
+def test_the_staffs_today_takes_the_same_statements_for_one_and_three_hand_ins(
+    client: Client, homework: Homework, hand_ins: int, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
     staff(client, homework)
     for _ in range(hand_ins):
-        RunFactory(submission=SubmissionFactory(component=component(homework, "practice")), state="failed")
-        HomeworkFactory(course=homework.course, number=hand_ins + 1)
+        RunFactory.create(submission=SubmissionFactory.create(component=component(homework, "practice")), state="failed")
+        HomeworkFactory.create(course=homework.course, number=hand_ins + 1)
     with time_machine.travel(FRIDAY, tick=False), django_assert_num_queries(STAFF_QUERIES):
         assert client.get(reverse("today")).status_code == 200
 
 
-def test_with_several_courses_one_chooses(client, student):
-    EnrollmentFactory(course=CourseFactory(title="Another course"), user=student.user)
+def test_with_several_courses_one_chooses(client: Client, student: Enrollment) -> None:
+    EnrollmentFactory.create(course=CourseFactory.create(title="Another course"), user=student.user)
     page = client.get(reverse("today"))
     assert b"Another course" in page.content
     assert client.get(reverse("course", args=[student.course.slug])).context["today"] is not None
 
 
-def test_in_no_course_the_page_says_what_to_do(client):
-    client.force_login(UserFactory(email="new@example.edu"))
+def test_in_no_course_the_page_says_what_to_do(client: Client) -> None:
+    client.force_login(UserFactory.create(email="new@example.edu"))
     text = client.get(reverse("today")).content.decode()
     assert "You are in no course yet" in text
     assert "new@example.edu" in text
 
 
-def test_today_belongs_to_members(client, homework):
+def test_today_belongs_to_members(client: Client, homework: Homework) -> None:
     page = reverse("course", args=[homework.course.slug])
     assert client.get(page).status_code == 302
-    client.force_login(UserFactory())
+    client.force_login(UserFactory.create())
     assert client.get(page).status_code == 404
