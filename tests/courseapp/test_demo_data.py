@@ -2,14 +2,15 @@
 
 from datetime import datetime, timedelta
 from io import BytesIO
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
 from pypdf import PdfReader
 
 from courseapp.management.demo import EXAMPLE, RECORDED
-from courseapp.management.demo.papers import KINDS, theory_paper
-from courseapp.management.demo.plan import BACKPROP, DAYS_LATE, FRESH, LATE, PHD, STUDENT, WARMUP, Student, Times, plan
+from courseapp.management.demo.papers import KINDS, Kind, theory_paper
+from courseapp.management.demo.plan import BACKPROP, DAYS_LATE, FRESH, LATE, PHD, STUDENT, WARMUP, HandIn, Student, Times, plan
 from courseapp.management.demo.recording import Recording
 from courseapp.management.demo.samples import read_samples
 from grading.runner import bundle
@@ -36,12 +37,12 @@ TIMES = {
 }
 
 
-def at(now: datetime):
+def at(now: datetime) -> list[HandIn]:
     return plan(CLASS, TIMES, SAMPLES, now, ZONE)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_paper_is_a_pdf_with_text(kind):
+def test_a_paper_is_a_pdf_with_text(kind: Kind) -> None:
     pages = PdfReader(BytesIO(theory_paper("so2231", kind)), strict=True).pages
     assert 1 <= len(pages) <= 2
     assert "Homework 1: theory (so2231)" in pages[0].extract_text()
@@ -49,7 +50,7 @@ def test_a_paper_is_a_pdf_with_text(kind):
 
 
 @pytest.mark.parametrize("day", ["2023-10-23", "2023-10-25", "2023-10-29"])
-def test_the_plan_is_believable_on_every_day_of_week_8(day):
+def test_the_plan_is_believable_on_every_day_of_week_8(day: str) -> None:
     now = wall(day, 11, 30)
     made = at(now)
     assert made == at(now)
@@ -64,12 +65,12 @@ def test_the_plan_is_believable_on_every_day_of_week_8(day):
     assert len(late) <= len(DAYS_LATE)
 
 
-def test_nobody_is_ahead_of_the_week():
+def test_nobody_is_ahead_of_the_week() -> None:
     before_lunch = wall("2023-10-23", 0, 5)
     assert not [one for one in at(before_lunch) if one.at >= before_lunch]
 
 
-def test_late_ones_come_in_day_by_day():
+def test_late_ones_come_in_day_by_day() -> None:
     due = TIMES[BACKPROP, "002"].due
 
     def days_late(now: datetime) -> list[int]:
@@ -80,7 +81,7 @@ def test_late_ones_come_in_day_by_day():
 
 
 @pytest.mark.parametrize("homework", [WARMUP, BACKPROP])
-def test_the_recorded_runs_are_of_the_files_as_they_are(homework):
+def test_the_recorded_runs_are_of_the_files_as_they_are(homework: str) -> None:
     """Fails when a homework or a sample has changed: make demo-data records them anew."""
     recording = Recording.read(RECORDED)
     digest = bundle.pack(EXAMPLE / homework).digest
@@ -88,19 +89,20 @@ def test_the_recorded_runs_are_of_the_files_as_they_are(homework):
     assert missing == []
 
 
-def test_recorded_points_are_what_the_names_of_the_samples_promise():
+def test_recorded_points_are_what_the_names_of_the_samples_promise() -> None:
     for run in Recording.read(RECORDED).runs:
         share = run.outcome.points / run.outcome.max_points
         quality = run.sample.split("-")[0]
         assert {"correct": share == 1, "partial": 0 < share < 1, "broken": share <= 0.2}[quality], run.sample
 
 
-def test_a_recording_is_kept_and_read_back(tmp_path):
+def test_a_recording_is_kept_and_read_back(tmp_path: Path) -> None:
     whole = Recording.read(RECORDED)
     whole.write(tmp_path / "recorded.json")
     assert (tmp_path / "recorded.json").read_bytes() == RECORDED.read_bytes()
     assert Recording.read(tmp_path / "nothing.json").runs == ()
 
 
-def test_every_homework_that_is_recorded_has_checks():
-    assert all(load_manifest(EXAMPLE / slug).component("practice").checks for slug in SAMPLES)
+def test_every_homework_that_is_recorded_has_checks() -> None:
+    practices = [load_manifest(EXAMPLE / slug).component("practice") for slug in SAMPLES]
+    assert all(practice is not None and practice.checks for practice in practices)

@@ -2,17 +2,19 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from time import perf_counter
 
 import pytest
 import time_machine
 from django.contrib.auth import authenticate
+from django.db import models
 
 from courseapp.management.demo import RECORDED, semester
 from courseapp.management.demo.recording import Recording
 from courseapp.models import Course, Enrollment, OutboxMail, User
 from grading.models import Component, Extension, Run, RunResult, Submission
-from grading.queries.standing import standings
+from grading.queries.standing import Standing, standings
 from grading.services import receipts
 
 pytestmark = pytest.mark.django_db
@@ -20,7 +22,7 @@ pytestmark = pytest.mark.django_db
 NOW = datetime(2026, 3, 11, 15, 30, tzinfo=UTC)
 """A Wednesday, three days after the clocks went forward in New York."""
 
-ROWS = (Course, Enrollment, User, Component, Submission, Run, RunResult, Extension, OutboxMail)
+ROWS: tuple[type[models.Model], ...] = (Course, Enrollment, User, Component, Submission, Run, RunResult, Extension, OutboxMail)
 
 
 def load(now: datetime = NOW) -> semester.Loaded:
@@ -36,13 +38,13 @@ def practice() -> Component:
     return Component.objects.select_related("homework__course").get(homework__number=1, kind="practice")
 
 
-def standing(email: str, component: Component, now: datetime = NOW):
+def standing(email: str, component: Component, now: datetime = NOW) -> Standing:
     member = Enrollment.objects.select_related("section", "course").get(email=email)
     with time_machine.travel(now, tick=False):
         return standings([component], [member])[component.pk, member.pk]
 
 
-def test_the_semester_lies_around_today():
+def test_the_semester_lies_around_today() -> None:
     said = load()
     course = Course.objects.get()
     assert course.week(NOW) == 8
@@ -50,7 +52,9 @@ def test_the_semester_lies_around_today():
     assert course.enrollments.filter(role="student").count() == 40
     assert practice().due_wall == "2026-03-15 23:59"
     assert practice().section_dues.get().due_wall == "2026-03-08 23:59"
-    assert Component.objects.get(homework__number=0).published_at < NOW
+    published = Component.objects.get(homework__number=0).published_at
+    assert published is not None
+    assert published < NOW
     assert standing("student@example.edu", practice()).entries == ()
     assert not Submission.objects.filter(received_at__gt=NOW).exists()
     assert not Submission.objects.exclude(state="accepted").exists()
@@ -73,7 +77,9 @@ def test_the_semester_lies_around_today():
     assert set(RunResult.objects.values_list("kind", flat=True).distinct()) == {"ok", "student"}
     assert set(Submission.objects.values_list("days_late", flat=True)) >= {0, 1, 2}
 
-    assert authenticate(None, username="so2231", password="demo").email == "student@example.edu"
+    user = authenticate(None, username="so2231", password="demo")
+    assert user is not None
+    assert user.email == "student@example.edu"
 
     before, began = everything(), perf_counter()
     again = load(NOW + timedelta(minutes=5))
@@ -82,7 +88,7 @@ def test_the_semester_lies_around_today():
     assert everything() == before
 
 
-def test_a_day_later_only_the_extension_moves_and_a_week_later_it_is_said():
+def test_a_day_later_only_the_extension_moves_and_a_week_later_it_is_said() -> None:
     load()
     before = everything()
     load(NOW + timedelta(days=1))
@@ -93,7 +99,7 @@ def test_a_day_later_only_the_extension_moves_and_a_week_later_it_is_said():
     assert Course.objects.get().week(NOW) == 8
 
 
-def test_results_of_other_files_are_not_shown(monkeypatch, tmp_path):
+def test_results_of_other_files_are_not_shown(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     whole = Recording.read(RECORDED)
     other = Recording(tuple(replace(run, bundle="0" * 64) for run in whole.runs if run.homework == "hw0-warmup"))
     other.write(tmp_path / "recorded.json")

@@ -29,6 +29,7 @@ def load_course(folder: Path) -> str:
 
 def hand_in(component: Component) -> Submission:
     student = Enrollment.objects.get(email="ann@example.edu")
+    assert student.user is not None
     moment = datetime(2023, 10, 14, 12, tzinfo=UTC)
     return Submission.objects.create(
         component=component,
@@ -51,7 +52,7 @@ def folder(tmp_path: Path) -> Path:
     return write_course(tmp_path / "course")
 
 
-def test_a_course_folder_becomes_a_course_with_people_homework_and_checks(folder):
+def test_a_course_folder_becomes_a_course_with_people_homework_and_checks(folder: Path) -> None:
     load_course(folder)
     course = Course.objects.get()
     assert (course.slug, course.starts_on, course.weeks) == ("dl-fl23", date(2023, 9, 4), 15)
@@ -64,7 +65,7 @@ def test_a_course_folder_becomes_a_course_with_people_homework_and_checks(folder
     assert (homework.slug, homework.title, homework.release_wall) == ("hw1", "Backpropagation", "2023-10-12 09:00")
     assert homework.statement.startswith("# Backpropagation")
     theory, practice = homework.components.all()
-    assert (theory.kind, theory.points, theory.files_required) == ("theory", 50, ["theory.pdf"])
+    assert (theory.kind, theory.points, theory.files_required) == ("theory", Decimal(50), ["theory.pdf"])
     assert (practice.kind, practice.due_wall, practice.files_allowed) == ("practice", "2023-10-22 23:59", ["*.py"])
     assert list(practice.check_rows.values_list("check_id", "points", "visibility")) == [
         ("forward", Decimal(20), "visible"),
@@ -77,29 +78,31 @@ def test_a_course_folder_becomes_a_course_with_people_homework_and_checks(folder
     assert CoursePolicy.objects.get().late == {"percent_per_day": 10, "days": 4}
 
 
-def test_the_same_files_again_change_nothing(folder):
+def test_the_same_files_again_change_nothing(folder: Path) -> None:
     load_course(folder)
     before = everything()
     assert "Nothing changed." in load_course(folder)
     assert everything() == before
 
 
-def test_the_homework_is_kept_as_a_bundle_by_its_digest(folder):
+def test_the_homework_is_kept_as_a_bundle_by_its_digest(folder: Path) -> None:
     load_course(folder)
     archive = Homework.objects.get().bundle
+    assert archive is not None
     assert len(blobs.read(archive.digest)) == archive.size
 
 
-def test_changed_checks_make_a_new_bundle_and_keep_the_former(folder):
+def test_changed_checks_make_a_new_bundle_and_keep_the_former(folder: Path) -> None:
     load_course(folder)
     former = Homework.objects.get().bundle
+    assert former is not None
     (folder / "hw1" / "checks.py").write_text("# other checks\n")
     load_course(folder)
     assert Homework.objects.get().bundle != former
     assert Bundle.objects.filter(pk=former.pk).exists()
 
 
-def test_changed_files_change_their_rows(folder):
+def test_changed_files_change_their_rows(folder: Path) -> None:
     load_course(folder)
     write_course(folder, COURSE.replace('"Ann"', '"Anne"'), HOMEWORK.replace("10-22 23:59", "10-29 23:59"))
     out = load_course(folder)
@@ -109,7 +112,7 @@ def test_changed_files_change_their_rows(folder):
     assert "Changed: 1 enrollments, 1 homeworks, 2 components." in out
 
 
-def test_a_due_time_moves_earlier_before_the_first_hand_in(folder):
+def test_a_due_time_moves_earlier_before_the_first_hand_in(folder: Path) -> None:
     load_course(folder)
     write_course(folder, homework=HOMEWORK.replace("10-22 23:59", "10-20 23:59"))
     load_course(folder)
@@ -123,7 +126,7 @@ def test_a_due_time_moves_earlier_before_the_first_hand_in(folder):
         (("10-15 23:59", "10-14 23:59"), 7, "practice's due time of section 002 would move earlier"),
     ],
 )
-def test_a_due_time_does_not_move_earlier_after_the_first_hand_in(folder, change, line, message):
+def test_a_due_time_does_not_move_earlier_after_the_first_hand_in(folder: Path, change: tuple[str, str], line: int, message: str) -> None:
     load_course(folder)
     hand_in(Component.objects.get(kind="practice"))
     write_course(folder, COURSE.replace('"Ann"', '"Anne"'), HOMEWORK.replace(*change))
@@ -134,7 +137,7 @@ def test_a_due_time_does_not_move_earlier_after_the_first_hand_in(folder, change
     assert Enrollment.objects.get(email="ann@example.edu").first_name == "Ann"
 
 
-def test_a_section_that_loses_its_earlier_due_time_is_said_and_may_hand_in_later(folder):
+def test_a_section_that_loses_its_earlier_due_time_is_said_and_may_hand_in_later(folder: Path) -> None:
     load_course(folder)
     hand_in(Component.objects.get(kind="practice"))
     write_course(folder, homework=HOMEWORK.replace('[sections]\n002 = "2023-10-15 23:59"\n', ""))
@@ -143,7 +146,7 @@ def test_a_section_that_loses_its_earlier_due_time_is_said_and_may_hand_in_later
     assert "Homework 1 · Backpropagation, practice: section 002 has no due time of its own any more (2023-10-15 23:59)" in out
 
 
-def test_what_is_not_in_the_files_any_more_is_kept_and_said(folder):
+def test_what_is_not_in_the_files_any_more_is_kept_and_said(folder: Path) -> None:
     load_course(folder)
     without_tom = COURSE[: COURSE.rindex("[[person]]")].replace('homeworks = ["hw1"]\n', "")
     write_course(folder, without_tom.replace('[[section]]\nname = "002"\n', ""))
@@ -154,7 +157,7 @@ def test_what_is_not_in_the_files_any_more_is_kept_and_said(folder):
     assert (Enrollment.objects.count(), Homework.objects.count(), Section.objects.count()) == (2, 1, 2)
 
 
-def test_a_check_that_is_gone_from_the_file_is_said(folder):
+def test_a_check_that_is_gone_from_the_file_is_said(folder: Path) -> None:
     load_course(folder)
     one_check = HOMEWORK[: HOMEWORK.rindex("[[check]]")].replace("points = 20", "points = 50")
     write_course(folder, homework=one_check)
@@ -186,7 +189,9 @@ def test_a_check_that_is_gone_from_the_file_is_said(folder):
         ("hw1/homework.toml", ("points = 30", "points = 31"), 14, "points = 50, but the 2 checks sum to 51; the two must be equal."),
     ],
 )
-def test_an_error_names_the_file_the_line_and_what_is_accepted(folder, file, change, line, message):
+def test_an_error_names_the_file_the_line_and_what_is_accepted(
+    folder: Path, file: str, change: tuple[str, str], line: int, message: str
+) -> None:
     path = folder / file
     path.write_text(path.read_text().replace(*change, 1))
     with pytest.raises(CommandError) as refused:
@@ -197,12 +202,12 @@ def test_an_error_names_the_file_the_line_and_what_is_accepted(folder, file, cha
     assert not Course.objects.exists()
 
 
-def test_a_folder_without_a_course_is_said(tmp_path):
+def test_a_folder_without_a_course_is_said(tmp_path: Path) -> None:
     with pytest.raises(CommandError, match=r"course.toml: the file is missing\."):
         load_course(tmp_path)
 
 
-def test_a_course_moves_by_whole_weeks(folder):
+def test_a_course_moves_by_whole_weeks(folder: Path) -> None:
     course, _ = load(later(read_course(folder), 52))
     assert course.starts_on == date(2024, 9, 2)
     practice = Component.objects.get(kind="practice")
