@@ -1,10 +1,12 @@
 """The place in a course that waits for its person, and the file that says who belongs to it."""
 
 from datetime import date
+from typing import Any
 
 import pytest
 from allauth.account.models import EmailAddress
 from allauth.account.signals import email_confirmed
+from django.test import Client
 
 from courseapp.models import Course, Enrollment, User
 from courseapp.services import people
@@ -15,13 +17,13 @@ pytestmark = pytest.mark.django_db
 PASSWORD = "a long enough pass phrase"
 
 
-def account(email: str, *, verified: bool = True, **values: object) -> User:
+def account(email: str, *, verified: bool = True, **values: Any) -> User:
     user = User.objects.create_user(username=values.pop("username", email.split("@")[0]), email=email, password=PASSWORD, **values)
     EmailAddress.objects.create(user=user, email=email, verified=verified, primary=True)
     return user
 
 
-def place(course: Course, email: str, **values: object) -> Enrollment:
+def place(course: Course, email: str, **values: Any) -> Enrollment:
     return Enrollment.objects.create(course=course, email=email, **values)
 
 
@@ -30,7 +32,7 @@ def course() -> Course:
     return Course.objects.create(slug="dl", code="DL 1", title="Deep Learning", term="Fall 2023", starts_on=date(2023, 9, 4))
 
 
-def test_a_place_is_taken_up_at_sign_in_by_a_verified_address(client, course):
+def test_a_place_is_taken_up_at_sign_in_by_a_verified_address(client: Client, course: Course) -> None:
     waiting = place(course, "Ann@Example.edu")
     user = account("ann@example.edu")
     client.force_login(user)
@@ -38,24 +40,24 @@ def test_a_place_is_taken_up_at_sign_in_by_a_verified_address(client, course):
     assert waiting.user == user
 
 
-def test_an_address_that_was_not_verified_takes_no_place(client, course):
+def test_an_address_that_was_not_verified_takes_no_place(client: Client, course: Course) -> None:
     waiting = place(course, "ann@example.edu")
     client.force_login(account("ann@example.edu", verified=False))
     waiting.refresh_from_db()
     assert waiting.user is None
 
 
-def test_a_place_is_taken_up_when_the_address_is_confirmed(course):
+def test_a_place_is_taken_up_when_the_address_is_confirmed(course: Course) -> None:
     waiting = place(course, "ann@example.edu")
     user = account("ann@example.edu", verified=False)
-    user.emailaddress_set.update(verified=True)
-    email_confirmed.send(EmailAddress, request=None, email_address=user.emailaddress_set.get())
+    EmailAddress.objects.filter(user=user).update(verified=True)
+    email_confirmed.send(EmailAddress, request=None, email_address=EmailAddress.objects.get(user=user))
     waiting.refresh_from_db()
     assert waiting.user == user
 
 
 @pytest.mark.parametrize("key", [{"username": "ao1"}, {"institutional_id": "N1"}])
-def test_username_and_institutional_id_count_only_on_accounts_that_staff_made(client, course, key):
+def test_username_and_institutional_id_count_only_on_accounts_that_staff_made(client: Client, course: Course, key: dict[str, Any]) -> None:
     waiting = place(course, "ann@university.example", **key)
     user = account("ann@example.edu", **{"username": "someone", **key})
     client.force_login(user)
@@ -68,7 +70,7 @@ def test_username_and_institutional_id_count_only_on_accounts_that_staff_made(cl
     assert waiting.user == user
 
 
-def test_one_person_takes_one_place_in_a_course(course):
+def test_one_person_takes_one_place_in_a_course(course: Course) -> None:
     by_address, by_name = place(course, "ann@example.edu"), place(course, "other@example.edu", username="ann")
     user = account("ann@example.edu", vouched=True)
     assert people.take_up(user=user) == [by_address]
@@ -77,7 +79,7 @@ def test_one_person_takes_one_place_in_a_course(course):
     assert people.take_up(user=user) == []
 
 
-def test_a_new_place_goes_to_whoever_has_an_account_already(course):
+def test_a_new_place_goes_to_whoever_has_an_account_already(course: Course) -> None:
     ann, claimed = account("ann@example.edu"), account("bob@example.edu", verified=False)
     named = account("cy@example.edu", username="cc1", vouched=True)
     assert people.seat(enrollment=place(course, "Ann@example.edu")) == ann
@@ -87,7 +89,7 @@ def test_a_new_place_goes_to_whoever_has_an_account_already(course):
     assert people.seat(enrollment=place(course, "ann@elsewhere.example")) is None
 
 
-def test_leaving_and_coming_back_happen_once(course):
+def test_leaving_and_coming_back_happen_once(course: Course) -> None:
     ann = place(course, "ann@example.edu", user=account("ann@example.edu"))
     assert people.drop(enrollment=ann)
     assert not people.drop(enrollment=ann)
@@ -107,7 +109,7 @@ def course_file(*listed: Person) -> CourseFile:
     return CourseFile("dl", "DL 1", "Deep Learning", "Fall", "UTC", date(2023, 9, 4), sections=("001",), people=listed)
 
 
-def test_a_person_of_the_file_gets_an_account_that_staff_made():
+def test_a_person_of_the_file_gets_an_account_that_staff_made() -> None:
     changes = Changes()
     save_course(course_file(person()), changes)
     user = User.objects.get()
@@ -124,7 +126,7 @@ def test_a_person_of_the_file_gets_an_account_that_staff_made():
         {"email": "new@example.edu", "username": "x"},
     ],
 )
-def test_a_person_is_found_again_by_address_username_or_institutional_id(now):
+def test_a_person_is_found_again_by_address_username_or_institutional_id(now: dict[str, str]) -> None:
     save_course(course_file(person()), Changes())
     save_course(course_file(person(**now)), Changes())
     assert Enrollment.objects.count() == User.objects.count() == 1
@@ -132,31 +134,31 @@ def test_a_person_is_found_again_by_address_username_or_institutional_id(now):
     assert User.objects.get().email == "ann@example.edu"
 
 
-def test_an_address_that_somebody_claimed_without_proof_gets_no_place():
+def test_an_address_that_somebody_claimed_without_proof_gets_no_place() -> None:
     claimed = account("ann@example.edu", verified=False)
     changes = Changes()
     save_course(course_file(person()), changes)
     assert Enrollment.objects.get().user is None
     assert "ann@example.edu: an account has this address but has not verified it" in changes.said[0]
-    claimed.emailaddress_set.update(verified=True)
+    EmailAddress.objects.filter(user=claimed).update(verified=True)
     save_course(course_file(person()), Changes())
     assert Enrollment.objects.get().user == claimed
 
 
-def test_a_username_that_is_taken_by_a_stranger_gets_a_number():
+def test_a_username_that_is_taken_by_a_stranger_gets_a_number() -> None:
     account("stranger@example.edu", username="AO1")
     save_course(course_file(person()), Changes())
     assert User.objects.get(email="ann@example.edu").username == "ao1-2"
 
 
-def test_an_account_that_is_in_the_course_already_keeps_its_place():
+def test_an_account_that_is_in_the_course_already_keeps_its_place() -> None:
     save_course(course_file(person()), Changes())
     Enrollment.objects.update(email="old@example.edu", username="", institutional_id="")
     save_course(course_file(person()), Changes())
     assert Enrollment.objects.get().email == "ann@example.edu"
 
 
-def test_the_file_drops_a_person_and_enrolls_them_again():
+def test_the_file_drops_a_person_and_enrolls_them_again() -> None:
     save_course(course_file(person()), Changes())
     save_course(course_file(person(state="dropped")), Changes())
     assert Enrollment.objects.get().state == "dropped"
@@ -168,7 +170,7 @@ def test_the_file_drops_a_person_and_enrolls_them_again():
     assert Enrollment.objects.get().state == "active"
 
 
-def test_a_track_that_staff_approved_survives_the_file():
+def test_a_track_that_staff_approved_survives_the_file() -> None:
     save_course(course_file(person()), Changes())
     Enrollment.objects.update(track="phd")
     save_course(course_file(person()), Changes())

@@ -9,12 +9,12 @@ from tests.factories import EnrollmentFactory, HomeworkFactory, RunFactory, Subm
 pytestmark = pytest.mark.django_db
 
 
-def test_a_drop_cancels_the_persons_runs_and_keeps_their_hand_ins():
-    practice = component(HomeworkFactory(), "practice")
-    ann, bob = (EnrollmentFactory(course=practice.homework.course) for _ in range(2))
-    done = RunFactory(submission=SubmissionFactory(component=practice, enrollment=ann))
-    waiting = RunFactory(submission=SubmissionFactory(component=practice, enrollment=ann), state="queued")
-    other = RunFactory(submission=SubmissionFactory(component=practice, enrollment=bob), state="queued")
+def test_a_drop_cancels_the_persons_runs_and_keeps_their_hand_ins() -> None:
+    practice = component(HomeworkFactory.create(), "practice")
+    ann, bob = (EnrollmentFactory.create(course=practice.homework.course) for _ in range(2))
+    done = RunFactory.create(submission=SubmissionFactory.create(component=practice, enrollment=ann))
+    waiting = RunFactory.create(submission=SubmissionFactory.create(component=practice, enrollment=ann), state="queued")
+    other = RunFactory.create(submission=SubmissionFactory.create(component=practice, enrollment=bob), state="queued")
     people.drop(enrollment=ann)
     for run in (done, waiting, other):
         run.refresh_from_db()
