@@ -28,9 +28,12 @@ TITLE = "Hand-in receipt"
 ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 """Crockford's base 32: without I, L, O and U, which are taken for digits or make words."""
 
-_DOCUMENT = re.compile(
-    rf"^{TITLE} (?P<code>[0-9A-Z]{{4}}-[0-9A-Z]{{4}})$(?P<rest>.*?)^Signature (?P<signature>[0-9a-f]{{64}})$", re.MULTILINE | re.DOTALL
-)
+MOST_LEFT_OUT = 50
+"""Names of dropped files; an archive may hold thousands, and the text is stored, mailed and pasted."""
+
+# Two patterns and not one over the whole text, which would look for an end from each of many beginnings.
+_BEGINNING = re.compile(rf"^{TITLE} (?P<code>[0-9A-Z]{{4}}-[0-9A-Z]{{4}})$", re.MULTILINE)
+_END = re.compile(r"^Signature (?P<signature>[0-9a-f]{64})$", re.MULTILINE)
 _FILE = re.compile(r"^sha256 ([0-9a-f]{64}) (\d+) bytes? (.+)$", re.MULTILINE)
 
 
@@ -84,7 +87,8 @@ def compose(submission: Submission, files: Iterable[SubmissionFile], *, due: Due
     ]
     lines += [f"  sha256 {file.sha256}  {file.size} {'byte' if file.size == 1 else 'bytes'}  {file.path}" for file in files]
     if submission.dropped:
-        lines.append(_fact("Left out", ", ".join(submission.dropped)))
+        more = len(submission.dropped) - MOST_LEFT_OUT
+        lines.append(_fact("Left out", ", ".join(submission.dropped[:MOST_LEFT_OUT]) + (f" and {more} more" if more > 0 else "")))
     return "\n".join(lines) + "\n"
 
 
@@ -105,8 +109,10 @@ def document(submission: Submission) -> str:
 
 def judge(text: str, files: "Sequence[UploadedFile[Any]]" = ()) -> Verdict:
     """Check a receipt as somebody pasted it, and files against it. Nothing is looked up: the signature alone decides."""
-    found = _DOCUMENT.search(_canonical(text))
-    if found is None:
+    text = _canonical(text)
+    beginning = _BEGINNING.search(text)
+    end = _END.search(text, beginning.end()) if beginning else None
+    if beginning is None or end is None:
         return Verdict(
             False,
             "bad",
@@ -114,8 +120,8 @@ def judge(text: str, files: "Sequence[UploadedFile[Any]]" = ()) -> Verdict:
             f"A receipt begins with the line “{TITLE}” and its code, and ends with the line “Signature” and 64 digits. "
             "Paste both and everything between them.",
         )
-    code = found["code"]
-    if not verify(f"{TITLE} {code}{found['rest']}", found["signature"]):
+    code, signed = beginning["code"], text[beginning.start() : end.start()]
+    if not verify(signed, end["signature"]):
         return Verdict(
             False,
             "bad",
@@ -123,7 +129,7 @@ def judge(text: str, files: "Sequence[UploadedFile[Any]]" = ()) -> Verdict:
             f"The text of receipt {code} is not the one that this site signed: something in it was changed, or another site signed it.",
             code,
         )
-    listed = {path: sha256 for sha256, _, path in _FILE.findall(found["rest"])}
+    listed = {path: sha256 for sha256, _, path in _FILE.findall(signed)}
     lines, all_equal = _compare(listed, files)
     if files and not all_equal:
         sentence = f"This site signed receipt {code}, but the files that you chose are not all the ones it names."
@@ -155,6 +161,7 @@ def _compare(listed: dict[str, str], files: "Sequence[UploadedFile[Any]]") -> tu
 
 def _digests(listed: dict[str, str], files: "Sequence[UploadedFile[Any]]") -> Iterable[tuple[str, str]]:
     """Name and SHA-256 of each file; for an archive that cannot be read, its sentence and nothing."""
+    left = archives.DEFAULT.max_total  # for all archives together: small ones unpack to much more than was sent
     for file in files:
         name = " ".join((file.name or "file").split())
         digest = hashlib.sha256()
@@ -165,10 +172,11 @@ def _digests(listed: dict[str, str], files: "Sequence[UploadedFile[Any]]") -> It
             continue
         file.seek(0)
         try:
-            unpacked = archives.unpack(name, file)  # type: ignore[arg-type]  # an uploaded file reads and seeks
+            unpacked = archives.unpack(name, file, archives.Rules(max_total=left))  # type: ignore[arg-type]  # an uploaded file reads and seeks
         except archives.RefusedError as error:
             yield error.reason, ""
         else:
+            left -= sum(map(len, unpacked.files.values()))
             for path, content in unpacked.files.items():
                 yield " ".join(path.split()), hashlib.sha256(content).hexdigest()
 

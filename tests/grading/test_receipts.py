@@ -1,3 +1,5 @@
+import secrets
+import time
 import zipfile
 from datetime import UTC, datetime
 from io import BytesIO
@@ -163,3 +165,35 @@ def test_verdicts_of_good_receipts_do_not_depend_on_the_row(submission: Submissi
     text = receipts.document(submission)
     Submission.objects.update(receipt_text="gone")
     assert receipts.judge(text).genuine
+
+
+def test_a_text_made_to_take_long_does_not() -> None:
+    began = time.thread_time()
+    assert not receipts.judge("Hand-in receipt AAAA-AAAA\n" * 4_000).genuine
+    assert not receipts.judge("Hand-in receipt AAAA-AAAA\n" + f"Signature {'0' * 63}\n" * 1_300).genuine
+    assert time.thread_time() - began < 2
+
+
+def test_what_follows_a_receipt_does_not_matter(submission: Submission) -> None:
+    document = receipts.document(submission)
+    assert receipts.judge(f"Before\n{document}After\n{document}").genuine
+    assert not receipts.judge(document.replace("on time", "on tine") + document).genuine
+
+
+def test_archives_are_unpacked_only_so_far(submission: Submission) -> None:
+    packed = BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in ("a", "b", "c"):
+            archive.writestr(name, bytes(10 * 1024**2 - 1) + secrets.token_bytes(80_000))
+    verdict = receipts.judge(receipts.document(submission), [upload(f"{n}.zip", packed.getvalue()) for n in range(3)])
+    assert verdict.lines[:3] == ("a is not in the receipt.", "b is not in the receipt.", "c is not in the receipt.")
+    assert [line for line in verdict.lines if "unpacks to" in line] == [
+        "“1.zip” unpacks to 30 MB; accepted are 20 MB in all.",
+        "“2.zip” unpacks to 30 MB; accepted are 20 MB in all.",
+    ]
+
+
+def test_thousands_of_dropped_files_do_not_swell_the_receipt(submission: Submission) -> None:
+    submission.dropped = [f"__MACOSX/{number}" for number in range(4_000)]
+    text = receipts.compose(submission, submission.files.all(), due=Due.parse("2023-10-22 23:59", "America/New_York"), verdict="on time")
+    assert text.rstrip().endswith("__MACOSX/49 and 3950 more")
