@@ -40,7 +40,7 @@ CLASSES = {
 }
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=64)
 def render(text: str, *, anchors: bool = True) -> SafeString:
     """HTML for `text`. With `anchors` headings can be linked to; leave them out where several texts share a page."""
     cut = ""

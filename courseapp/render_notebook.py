@@ -7,6 +7,7 @@ import base64
 import binascii
 import json
 import re
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,6 +20,8 @@ MOST_BYTES = 25 * 1024 * 1024
 MOST_CELLS = 1_000
 MOST_CHARACTERS = 20_000  # of one cell, and of one output
 MOST_TEXT = 1_500_000  # of the whole page, before markup
+MOST_PARTS = 2_000_000  # of the JSON: each takes many times its bytes once it is read
+MOST_SECONDS = 3.0  # of processor time for a page's colours and markup; what is left is shown plain
 MOST_PICTURES = 8 * 1024 * 1024  # of the whole page, in base64
 
 _ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
@@ -57,6 +60,8 @@ def render_notebook(data: bytes) -> SafeString:
 def _parsed(data: bytes) -> dict[str, Any]:
     if len(data) > MOST_BYTES:
         raise UnreadableError(f"This notebook has {formats.filesize(len(data))}; up to {formats.filesize(MOST_BYTES)} are shown here.")
+    if sum(map(data.count, (b"{", b"[", b","))) > MOST_PARTS:
+        raise UnreadableError("This notebook has too many parts to be shown here.")
     try:
         found = json.loads(data.decode("utf-8-sig", "replace"), parse_constant=str)
     except RecursionError as error:
@@ -108,11 +113,13 @@ class _Page:
     def __init__(self) -> None:
         self.text_left = MOST_TEXT
         self.pictures_left = MOST_PICTURES
+        self.end = time.thread_time() + MOST_SECONDS
 
     def cell(self, cell: dict[str, Any]) -> SafeString:
         source = self._take(_text(cell.get("source", cell.get("input"))))
         kind = cell.get("cell_type")
-        if kind in {"markdown", "heading"}:
+        plain = time.thread_time() > self.end
+        if kind in {"markdown", "heading"} and not plain:
             return format_html(
                 '<div class="cell"><span class="in"></span><div class="prose">{}</div></div>', markdown.render(source, anchors=False)
             )
@@ -121,7 +128,9 @@ class _Page:
         number = cell.get("execution_count", cell.get("prompt_number"))
         label = f"[{number}]" if isinstance(number, int) else "[ ]"
         outputs = format_html_join("", "{}", ((part,) for output in _list(cell.get("outputs")) for part in self.output(output)))
-        return format_html('<div class="cell"><span class="in">{}</span><div>{}{}</div></div>', label, _code(source), outputs)
+        return format_html(
+            '<div class="cell"><span class="in">{}</span><div>{}{}</div></div>', label, _code(source, "" if plain else "python"), outputs
+        )
 
     def output(self, output: Any) -> Iterator[SafeString]:
         if not isinstance(output, dict):
@@ -175,8 +184,8 @@ def _format_3(output: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _code(source: str) -> SafeString:
-    rows = highlight.lines(highlight.visible(source), "python")
+def _code(source: str, language: str) -> SafeString:
+    rows = highlight.lines(highlight.visible(source), language)
     if not source:
         return mark_safe("")
     body = mark_safe("\n".join(rows))  # noqa: S308  # escaped line by line by the highlighter

@@ -1,6 +1,7 @@
 import base64
 import json
 import re
+import time
 from typing import Any
 
 import pytest
@@ -189,3 +190,19 @@ def test_too_many_cells_are_cut_and_said() -> None:
 
 def test_an_empty_notebook_says_so() -> None:
     assert render_notebook(notebook()) == '<p class="note">This notebook has no cells.</p>'
+
+
+def test_markup_made_to_take_long_is_shown_plain(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("courseapp.render_notebook.MOST_SECONDS", 0.2)
+    slow = [{"cell_type": "markdown", "source": f"{number} **bold** " + "![" * 9_000} for number in range(20)]
+    began = time.thread_time()
+    html = render_notebook(notebook({"cell_type": "markdown", "source": "**first**"}, *slow, code("x = 1")))
+    assert time.thread_time() - began < 5
+    assert "<strong>first</strong>" in html
+    assert "19 **bold** ![![" in html
+    assert '<pre class="code hl" tabindex="0">x = 1</pre>' in html
+
+
+def test_a_notebook_of_millions_of_parts_is_not_read() -> None:
+    assert "too many parts" in render_notebook(b'{"cells":[' + b"{}," * 1_000_001 + b"{}]}")
+    assert "too many parts" not in render_notebook(notebook(*[code()] * 100))
