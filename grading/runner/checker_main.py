@@ -29,6 +29,7 @@ CONTROL, ARRIVALS, JOB = 4, 5, 6
 BUNDLE = Path("/tmp/bundle")  # noqa: S108 - inside the sandbox
 BOOT_S = 60.0
 RESTARTS = 2  # of a stage's student process, after it had to be ended
+_TEXT = 2000  # characters of a message; two of them fit a frame to the host even when each takes twelve bytes
 _EXCEPTIONS = {name for name, cls in vars(builtins).items() if isinstance(cls, type) and issubclass(cls, BaseException)}
 
 
@@ -105,13 +106,12 @@ class StudentLine:
         self._hidden = hidden
         self._number, self._channel = control.student(hidden=hidden)
         self._receive("boot", time.monotonic() + BOOT_S, 0)
-        self.unloadable: dict[str, tuple[str, str]] = {}
         try:
             answer = self._exchange({"op": "load", "files": job["files"], "entry": job["entry"]}, files, "load", clock.left)
-        except checks.Failed as error:  # such as a hand-in that does not fit the scratch space
+        except (checks.Failed, NotLoadedError) as error:  # such as a hand-in that does not fit the scratch space
             self._end("protocol", detail=str(error))
-        if isinstance(answer, dict):
-            self.unloadable = {str(name): (str(why[0]), str(why[1])) for name, why in answer.items()}
+        found = _unloadable(answer)
+        self.unloadable: dict[str, tuple[str, str]] = self._end("protocol", detail="no list of modules") if found is None else found
 
     def ask(self, operation: str, **arguments: Any) -> Any:
         name = arguments.get("name", "")
@@ -164,7 +164,7 @@ class StudentLine:
                 return self._values.unpack(header.get("value"), frame.payload, depth=-1 if phase == "load" else 0)
             except ProtocolError as error:
                 self._end("protocol", detail=str(error))
-        message = str(header.get("message", ""))[:2000]
+        message = str(header.get("message", ""))[:_TEXT]
         builtin = str(header.get("builtin", ""))
         builtin = builtin if builtin in _EXCEPTIONS else "Exception"
         if header["problem"] == "memory":
@@ -287,9 +287,21 @@ def _result(
         "passed": passed,
         "judged": judged,
         "assignment": assignment,
-        "message": message[:2000],
-        "staff": staff[:8000] or builtin,
+        "message": message[:_TEXT],
+        "staff": staff[:_TEXT] or builtin,
     }
+
+
+def _unloadable(answer: Any) -> dict[str, tuple[str, str]] | None:
+    """{module: (why it does not load, builtin exception)} as the student's process says; None when it says something else."""
+    if not isinstance(answer, dict):
+        return None
+    found = {}
+    for name, why in answer.items():
+        if not isinstance(name, str) or not isinstance(why, list) or [type(part) for part in why] != [str, str]:
+            return None
+        found[name] = (why[0][:_TEXT], why[1] if why[1] in _EXCEPTIONS else "")
+    return found
 
 
 def _trace(error: Exception) -> str:

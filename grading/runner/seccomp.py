@@ -111,7 +111,10 @@ def build() -> bytes:
         rules.add_rule(deny, name, pyseccomp.Arg(0, pyseccomp.NE, socket.AF_UNIX))
     for flag in _NAMESPACE_FLAGS:
         rules.add_rule(deny, "clone", pyseccomp.Arg(0, pyseccomp.MASKED_EQ, flag, flag))
-    rules.add_rule(deny, "prctl", pyseccomp.Arg(0, pyseccomp.EQ, _PR_SET_PDEATHSIG))
+    # Of an int argument the kernel looks at the low half only, so the filter does too.
+    rules.add_rule(deny, "prctl", pyseccomp.Arg(0, pyseccomp.MASKED_EQ, 0xFFFFFFFF, _PR_SET_PDEATHSIG))
+    for name, flags in (("sendto", 3), ("sendmsg", 2), ("sendmmsg", 3)):  # out-of-band data: of no use here, and full of past holes
+        rules.add_rule(deny, name, pyseccomp.Arg(flags, pyseccomp.MASKED_EQ, socket.MSG_OOB, socket.MSG_OOB))
     for request in (_TIOCSTI, _TIOCLINUX):
         rules.add_rule(deny, "ioctl", pyseccomp.Arg(1, pyseccomp.MASKED_EQ, 0xFFFFFFFF, request))
     with tempfile.TemporaryFile() as file:

@@ -13,7 +13,7 @@ from grading.runner.limits import Limits
 from grading.runner.manifest import CheckSpec
 from grading.runner.protocol import Frame, ProtocolError, pack_frame
 
-MAX_HEADER = 2**20
+MAX_HEADER = 16 * 2**20  # an answer holds the texts of a student's code: none may be so long that its run has no result
 MAX_PAYLOAD = 256 * 2**20
 _MAX_ADDRESS = 100  # bytes; the kernel takes 107
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from grading.runner.host import Host
 from grading.runner.limits import Limits
 from grading.runner.outcome import Outcome
 from grading.runner.runtimes import Runtime
@@ -359,6 +360,62 @@ def test_every_wall_stands(judge: Judge, runtime: Runtime, tmp_path: Path) -> No
     assert (seen["network"], seen["routes"]) in ((["lo:"], 0), (["lo:"], 1))  # the loopback interface is down; 1 is the heading
     assert seen["hostname"] == "sandbox"
     assert seen["descriptors"] == ["/dev/null", "pipe", "pipe", "socket"]
+
+
+HALVES = """
+import ctypes, errno, socket
+libc = ctypes.CDLL(None, use_errno=True)
+def refused(*args):
+    ctypes.set_errno(0)
+    libc.syscall(*(ctypes.c_long(arg) for arg in args))
+    return errno.errorcode.get(ctypes.get_errno(), "done")
+one, other = socket.socketpair()
+one.send(b"in band")
+def urgent():
+    try:
+        one.send(b"!", socket.MSG_OOB)
+    except OSError as error:
+        return errno.errorcode[error.errno]
+    return "done"
+print(refused(157, 1, 0), refused(157, 1 + (1 << 32), 0), refused(157, 15, id(b"name") + 32), urgent(), other.recv(9))
+"""
+
+
+def test_the_filter_reads_as_much_of_an_argument_as_the_kernel(judge_here: Judge, runtime: Runtime) -> None:
+    if os.uname().machine != "x86_64":
+        pytest.skip("157 is prctl on x86-64")
+    outcome = judge_here(job(HALVES + CORRECT, runtime, specs=ALL_VISIBLE))
+    assert (*points(outcome), outcome.output) == ("ok", Decimal(10), "EPERM EPERM done EPERM b'in band'\n"), outcome.message
+
+
+IN_OUR_NAME = """
+import ctypes, json, os, struct, sys, time
+ctypes.CDLL(None).prctl(15, b"MARK", 0, 0, 0)
+frame = sys._getframe()
+while "number" not in frame.f_locals:
+    frame = frame.f_back
+text = json.dumps({"id": frame.f_locals["number"], **REPLY}).encode()
+os.write(4, struct.pack("<II", len(text), 0) + text)
+time.sleep(60)
+"""
+REPLIES = {
+    "a value that is none": {"value": 5},
+    "a module without a reason": {"value": {"dict": [["mlp", 5]]}},
+    "an exception": {"problem": "raised", "message": "mine", "builtin": "ValueError"},
+    "a module that does not load": {"problem": "load", "message": "mine", "builtin": "ValueError"},
+}
+
+
+@pytest.mark.parametrize("reply", REPLIES.values(), ids=REPLIES)
+def test_a_false_answer_to_loading_leaves_no_process(host: Host, runtime: Runtime, reply: object) -> None:
+    mark = secrets.token_hex(6)
+    most: list[int] = []
+    code = IN_OUR_NAME.replace("REPLY", repr(reply)).replace("MARK", mark)
+    outcome = host.run(job(code, runtime, specs=ALL_VISIBLE), on_progress=lambda _: most.append(len(alive(mark))))
+    assert points(outcome) == ("student", Decimal(0)), outcome.staff_message
+    assert "something other than an answer" in outcome.message
+    assert max(most) <= 1
+    assert not alive(mark)
 
 
 def runtime_roots(runtime: Runtime) -> set[str]:

@@ -15,9 +15,10 @@ import pytest
 from grading.runner import client, server
 from grading.runner.client import HostUnavailable
 from grading.runner.host import Cancelled, Host
-from grading.runner.outcome import Progress
+from grading.runner.outcome import CheckResult, Outcome, Progress
 from grading.runner.protocol import pack_frame
 from grading.runner.runtimes import Runtime
+from grading.runner.wire import MAX_HEADER
 from tests.runner.homework import CORRECT, job
 from tests.runner.test_attacks import alive
 
@@ -51,6 +52,13 @@ def test_a_job_runs_over_the_socket(served: Path, runtime: Runtime) -> None:
     outcome = client.run_job(served, job(CORRECT, runtime), seen.append)
     assert (outcome.kind, outcome.points) == ("ok", Decimal(10))
     assert (seen[0].stage, seen[-1].stage, seen[-1].done) == ("starting", "hidden", 3)
+
+
+def test_no_text_of_a_hand_in_is_too_long_for_an_answer() -> None:
+    text = "\N{GRINNING FACE}" * 2000
+    checks = tuple(CheckResult(f"{n}", text[:120], Decimal(0), Decimal(1), False, True, "visible", text, text) for n in range(200))
+    outcome = Outcome("ok", Decimal(0), Decimal(200), 1.0, checks, "\1" * 2**20, text, text)
+    assert len(pack_frame({"outcome": outcome.to_json()}, max_header=MAX_HEADER)) > 2**20
 
 
 def test_ping_tells_tier_and_load(served: Path) -> None:
