@@ -43,3 +43,14 @@ def test_every_verb_of_a_check_is_on_its_page() -> None:
     verbs = {item.name for node in classes for item in node.body if isinstance(item, ast.FunctionDef) and not item.name.startswith("_")}
     assert {"new", "argument", "close", "true"} <= verbs
     assert sorted(verb for verb in verbs if f"`{verb}(" not in page) == []
+
+
+def test_links_between_pages_lead_somewhere() -> None:
+    pages = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    dead = [
+        f"{page.name}: {target}"
+        for page in pages
+        for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text())
+        if not (page.parent / target).exists()
+    ]
+    assert dead == []
