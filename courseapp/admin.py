@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from allauth.account.decorators import secure_admin_login
 from django.contrib import admin, messages
 from django.contrib.auth.admin import UserAdmin
 from django.db.models import Model, QuerySet
@@ -13,6 +14,7 @@ from courseapp.services import people
 admin.site.site_header = "Administration"
 admin.site.site_title = "Administration"
 admin.site.index_title = "Course and people"
+admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-assign]  # one sign-in, which counts wrong tries
 
 
 class KeptAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # Django's class takes no parameter at run time

@@ -168,7 +168,15 @@ def test_an_account_made_here_was_made_by_staff(client: Client, instructor: Enro
 def test_students_and_course_staff_without_the_right_do_not_get_in(client: Client, student: Enrollment) -> None:
     assert student.user is not None
     client.force_login(student.user)
-    assert client.get(reverse("admin:grading_extension_changelist")).status_code == 302
+    assert client.get(reverse("admin:grading_extension_changelist"), follow=True).status_code == 403
+
+
+def test_passwords_are_tried_at_the_one_sign_in_that_counts_them(client, instructor):
+    client.logout()
+    page = reverse("admin:index")
+    for method in (client.get, client.post):
+        answer = method(reverse("admin:login"), {"username": instructor.user.email, "password": "wrong", "next": page})
+        assert (answer.status_code, answer["Location"].partition("?")[0]) == (302, reverse("account_login"))
 
 
 def test_an_extension_has_judged_what_had_come_too_late(
