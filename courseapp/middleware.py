@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.utils.cache import patch_cache_control
 
 from courseapp.formats import filesize
 
@@ -32,6 +33,18 @@ def body_size(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[
             error = f"The upload has {filesize(int(length))}; accepted are {settings.MAX_BODY_MB} MB."
             return JsonResponse({"error": error, "kept": "Nothing was handed in. Your files are still chosen."}, status=413)
         return get_response(request)
+
+    return middleware
+
+
+def private_pages(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
+    """What somebody who is signed in is shown is kept by no cache between, and by their own browser not without asking again."""
+
+    def middleware(request: HttpRequest) -> HttpResponse:
+        response = get_response(request)
+        if request.user.is_authenticated:
+            patch_cache_control(response, private=True, no_cache=True)
+        return response
 
     return middleware
 

@@ -127,6 +127,20 @@ def test_who_reaches_what(name: str, method: str, expected: str, submission: Sub
     assert {person: got for person, (got, _) in found.items()} == {person: word for person, (_, word) in found.items()}
 
 
+def test_no_cache_keeps_what_a_student_was_shown(submission: Submission) -> None:
+    client = Client()
+    assert client.get("/healthz").get("Cache-Control") is None
+    assert submission.enrollment.user is not None
+    client.force_login(submission.enrollment.user)
+    found = {}
+    for name in ("submission", "submission-live", "submission-file-raw", "receipt", "homework"):
+        response = client.get(address(name, submission))
+        if response.streaming:
+            response.getvalue()
+        found[name] = sorted(response["Cache-Control"].split(", "))
+    assert found == {name: ["no-cache", "private"] for name in found}
+
+
 def test_a_dropped_student_reaches_nothing(submission: Submission) -> None:
     member = submission.enrollment
     member.state = Enrollment.State.DROPPED
@@ -150,5 +164,8 @@ def test_a_homework_before_its_release_is_seen_by_staff_only(submission: Submiss
         assert enrollment is not None
         assert enrollment.user is not None
         client.force_login(enrollment.user)
-        found[person] = [client.get(address(name, submission)).status_code for name in ("homework", "statement", "starter")]
+        responses = [client.get(address(name, submission)) for name in ("homework", "statement", "starter")]
+        found[person] = [response.status_code for response in responses]
+        if responses[-1].streaming:
+            responses[-1].getvalue()  # read to its end, the file is closed
     assert found == {"classmate": [404, 404, 404], "ta": [200, 200, 200]}

@@ -64,5 +64,4 @@ def file_raw(request: HttpRequest, course: str, pk: int, file_pk: int) -> FileRe
     )
     response["Content-Security-Policy"] = "sandbox; default-src 'none'"
     response["X-Content-Type-Options"] = "nosniff"
-    response["Cache-Control"] = "private, max-age=3600"
     return response
