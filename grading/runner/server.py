@@ -1,6 +1,7 @@
 """The runner host's socket: one connection is one job, or one ping. A job whose connection closes is killed."""
 
 import contextlib
+import errno
 import fcntl
 import os
 import select
@@ -28,7 +29,7 @@ class AlreadyServedError(Exception):
 def serve(host: Host, socket_path: Path, *, stop: threading.Event, ready: threading.Event | None = None) -> None:
     """Answer on `socket_path` until `stop` is set; then every job that still runs is killed. Raises AlreadyServedError, OSError.
 
-    The socket's folder is made 0700: whoever can reach it may run jobs.
+    The socket's folder is made with mode 0700, and one that others can enter is refused: whoever reaches the socket may run jobs.
     """
     with _locked(socket_path), socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
         socket_path.unlink(missing_ok=True)
@@ -58,8 +59,10 @@ def serve(host: Host, socket_path: Path, *, stop: threading.Event, ready: thread
 @contextlib.contextmanager
 def _locked(socket_path: Path) -> Iterator[None]:
     folder = socket_path.parent
-    folder.mkdir(parents=True, exist_ok=True)
-    folder.chmod(0o700)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    found = folder.stat()
+    if found.st_mode & 0o077 or found.st_uid != os.geteuid():
+        raise PermissionError(errno.EPERM, "others can enter the folder of the runner's socket; give it a folder of its own", str(folder))
     with socket_path.with_suffix(".lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

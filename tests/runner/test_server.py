@@ -71,6 +71,13 @@ def test_only_this_user_reaches_the_socket(served: Path) -> None:
     assert served.parent.stat().st_mode & 0o777 == 0o700
 
 
+def test_a_folder_that_others_can_enter_is_refused_and_left_as_it_is(host: Host, tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    with pytest.raises(PermissionError, match="others can enter the folder"):
+        server.serve(host, tmp_path / "runner.sock", stop=threading.Event())
+    assert tmp_path.stat().st_mode & 0o777 == 0o755
+
+
 def test_a_second_host_is_refused(served: Path, host: Host) -> None:
     with pytest.raises(server.AlreadyServedError, match="another runner host"):
         server.serve(host, served, stop=threading.Event())
