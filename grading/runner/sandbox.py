@@ -15,7 +15,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -105,6 +105,15 @@ def trees(interpreter: Interpreter) -> list[tuple[str, str]]:
         if not any(source.is_relative_to(other) for other in kept):
             kept.append(source)
     return [(str(path), str(path)) for path in kept] + [(str(_PACKAGE), f"{CODE}/grading/runner")]
+
+
+def exposed(interpreter: Interpreter, private: Iterable[Path]) -> str:
+    """A sentence about the first folder of `private` that lies in a tree that sandboxes see; empty when none does."""
+    for folder in private:
+        for source, _ in trees(interpreter):
+            if folder.resolve().is_relative_to(Path(source).resolve()):
+                return f"{folder} lies below {source}, which every hand-in can read. Move it elsewhere."
+    return ""
 
 
 class Sandbox:

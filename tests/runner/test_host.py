@@ -337,3 +337,11 @@ def test_a_homework_without_visible_checks(judge_here: Judge, runtime: Runtime) 
     outcome = judge_here(job("import foo\nprint('seen')\n", runtime, checks=checks, specs=specs))
     assert outcome.message == "mlp.py imports the module `foo`, which is not in this runtime."
     assert outcome.output == ""
+
+
+def test_nothing_runs_while_private_files_lie_where_a_sandbox_looks(runtime: Runtime, tmp_path: Path) -> None:
+    inside = runtime.python.resolve().parents[1] / "lib" / "course" / "var"
+    outcome = Host(private=(tmp_path, inside)).run(job(CORRECT, runtime))
+    assert (outcome.kind, outcome.points, outcome.checks) == ("system", Decimal(0), ())
+    assert f"{inside} lies below" in outcome.staff_message
+    assert Host(private=(tmp_path,)).run(job(CORRECT, runtime, specs=homework.ALL_VISIBLE)).kind == "ok"

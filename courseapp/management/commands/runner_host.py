@@ -41,7 +41,7 @@ class Command(BaseCommand):
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())
         with only_one(path.with_suffix(".pid")):
-            host = Host()
+            host = Host(private=(settings.DATA_DIR, settings.BASE_DIR))
             refusal = f"{host.tier.reason} {host.tier.fix}" if isinstance(host.tier, Refused) else ""
             tier = "" if isinstance(host.tier, Refused) else host.tier.name
             log.info("Runner host for %s: %s", ", ".join(queues), refusal or f"sandbox tier “{tier}”")
