@@ -27,7 +27,7 @@ def run(name: str, database: str, options: list[str]) -> tuple[int, str]:
     """pytest's exit status and closing line; its output is passed through."""
     print(f"\nTests on {name}", flush=True)
     closing = ""
-    command = [str(ROOT / ".venv" / "bin" / "python"), "-m", "pytest", "-n", "2", "--dist", "worksteal", "-q", *options]
+    command = [str(ROOT / ".venv" / "bin" / "python"), "-m", "pytest", "-n", "2", "--dist", "loadgroup", "-q", *options]
     environ = {**os.environ, "TEST_DATABASE": database}
     with subprocess.Popen(command, cwd=ROOT, env=environ, stdout=subprocess.PIPE, text=True, errors="replace") as process:
         assert process.stdout is not None

@@ -171,7 +171,8 @@ def test_students_and_course_staff_without_the_right_do_not_get_in(client: Clien
     assert client.get(reverse("admin:grading_extension_changelist"), follow=True).status_code == 403
 
 
-def test_passwords_are_tried_at_the_one_sign_in_that_counts_them(client, instructor):
+def test_passwords_are_tried_at_the_one_sign_in_that_counts_them(client: Client, instructor: Enrollment) -> None:
+    assert instructor.user is not None
     client.logout()
     page = reverse("admin:index")
     for method in (client.get, client.post):
