@@ -41,6 +41,8 @@ def _where(data_dir: Path) -> str:
 
 
 def check_port(port: int) -> None:
+    if not 1 <= port <= 65535:
+        raise UnmetError(f"Port {port} is not a port; accepted are 1 to 65535.")
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

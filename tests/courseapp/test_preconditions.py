@@ -27,6 +27,11 @@ def test_a_taken_port_is_named_with_another_one_to_take() -> None:
     preconditions.check_port(port)
 
 
+def test_a_number_that_is_no_port_is_refused() -> None:
+    with pytest.raises(UnmetError, match=r"^Port 70000 is not a port; accepted are 1 to 65535\\.$"):
+        preconditions.check_port(70000)
+
+
 def test_missing_browser_packages_are_named(tmp_path: Path) -> None:
     with pytest.raises(UnmetError) as refused:
         preconditions.check_assets(tmp_path)
