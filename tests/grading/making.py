@@ -51,12 +51,12 @@ check("plus-one-hidden")(ask)
 """
 
 
-def homework(folder: Path, *, course: Course | None = None, checks: str = CHECKS, **component: Any) -> Component:
-    """The practice component of a homework whose `answer.py` must add one: 4 visible and 6 hidden points."""
+def homework(folder: Path, *, course: Course | None = None, checks: str = CHECKS, hidden: bool = True, **component: Any) -> Component:
+    """The practice component of a homework whose `answer.py` must add one: 4 visible and, unless not wanted, 6 hidden points."""
     (folder / "starter").mkdir(parents=True, exist_ok=True)
     (folder / "homework.toml").write_text(HOMEWORK_TOML)
     (folder / "statement.md").write_text("# Plus one\n")
-    (folder / "checks.py").write_text(checks)
+    (folder / "checks.py").write_text(checks if hidden else checks.replace('check("plus-one-hidden")(ask)', ""))
     packed = pack(folder)
     blobs.put_bytes(packed.data)
     bundle, _ = Bundle.objects.get_or_create(digest=packed.digest, defaults={"size": len(packed.data)})
@@ -75,7 +75,8 @@ def homework(folder: Path, *, course: Course | None = None, checks: str = CHECKS
     values = {"kind": "practice", "points": Decimal(10), "due_wall": "2023-10-01 23:59", "files_required": ["answer.py"], **component}
     practice = Component.objects.create(homework=made, **values)
     Check.objects.create(component=practice, check_id="plus-one", title="answer(x) is x + 1", points=4, visibility="visible", position=0)
-    Check.objects.create(component=practice, check_id="plus-one-hidden", title="more often", points=6, visibility="hidden", position=1)
+    if hidden:
+        Check.objects.create(component=practice, check_id="plus-one-hidden", title="more often", points=6, visibility="hidden", position=1)
     return practice
 
 

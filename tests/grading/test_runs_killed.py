@@ -27,7 +27,7 @@ def answer(x):
 
 
 def hand_in(folder: Path, answer: str = SLOW) -> Run:
-    submission = making.submission(making.homework(folder / "plus-one"), answer=answer)
+    submission = making.submission(making.homework(folder / "plus-one", hidden=False), answer=answer)
     return services.enqueue(submission=submission)
 
 
@@ -44,7 +44,7 @@ def at_work(run: Run) -> bool:
 def assert_judged_once(run: Run, attempts: int) -> None:
     run.refresh_from_db()
     result = RunResult.objects.get()
-    assert (run.state, result.kind, result.points, run.attempts) == ("done", "ok", Decimal(10), attempts), (run.note, result.staff_message)
+    assert (run.state, result.kind, result.points, run.attempts) == ("done", "ok", Decimal(4), attempts), (run.note, result.staff_message)
 
 
 @pytest.mark.sandbox
