@@ -69,6 +69,14 @@ class Site:
         self._says("host", "sandbox tier", process)
         return process
 
+    def refusing_host(self) -> "subprocess.Popen[bytes]":
+        """A runner host that may make no namespaces, so that no sandbox holds."""
+        inside = 'echo 0 > /proc/sys/user/max_user_namespaces && exec "$@"'
+        command = ("unshare", "--user", "--map-root-user", "sh", "-c", inside, "sh", sys.executable, str(REPOSITORY / "manage.py"))
+        process = self._start("host", *command, "runner_host", python=False)
+        self._says("host", "Runner host for", process)
+        return process
+
     def worker(self, name: str = "worker") -> "subprocess.Popen[bytes]":
         """A Celery worker of the queues cpu and system that is ready."""
         options = ("--queues", "cpu,system", "--pool", "threads", "--concurrency", "1", "--without-mingle", "--without-gossip")
@@ -91,8 +99,8 @@ class Site:
                 process.kill()
                 process.wait()
 
-    def _start(self, name: str, *arguments: str) -> "subprocess.Popen[bytes]":
-        command = [sys.executable, *arguments]
+    def _start(self, name: str, *arguments: str, python: bool = True) -> "subprocess.Popen[bytes]":
+        command = [sys.executable, *arguments] if python else list(arguments)
         with (self.folder / f"{name}.log").open("wb") as log:
             process = subprocess.Popen(
                 command, cwd=REPOSITORY, env=environment(**self.values), stdout=log, stderr=log, preexec_fn=die_with_parent()

@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 
@@ -175,3 +176,17 @@ def test_a_second_runner_host_on_the_machine_is_refused(site: Site) -> None:
     second = subprocess.run(command, env=environment(**site.values), capture_output=True, text=True, timeout=30, check=False)
     assert second.returncode == 1
     assert f"A runner host runs already on this machine (process {first.pid})" in second.stderr
+
+
+@pytest.mark.sandbox
+def test_where_no_sandbox_holds_nothing_is_claimed_and_the_run_says_why(site: Site, tmp_path: Path) -> None:
+    host = site.refusing_host()
+    site.worker()
+    run = hand_in(tmp_path)
+    Run.objects.update(not_before=run.not_before - timedelta(seconds=40))
+    eventually(lambda: Run.objects.get().note.startswith("No runner answers: "), 60, "a note")
+    run.refresh_from_db()
+    assert (run.state, run.token) == ("queued", 0)
+    assert "refuses to run anything." in run.note
+    assert host.poll() is None
+    assert "is left alone" in site.said("worker")
