@@ -53,6 +53,8 @@ def submission_file(found: Submission, pk: int) -> SubmissionFile:
 
 def receipt_read(user_id: int | None, code: str) -> Submission:
     """The hand-in behind a receipt code: its student's and its course's staff's only."""
+    if not code.isprintable():  # PostgreSQL takes no zero byte, not even to compare with
+        raise Http404
     found = (
         Submission.objects.select_related("component__homework__course", "enrollment__course", "handed_in_by")
         .filter(receipt_code=code.strip().upper())

@@ -127,6 +127,14 @@ def test_who_reaches_what(name: str, method: str, expected: str, submission: Sub
     assert {person: got for person, (got, _) in found.items()} == {person: word for person, (_, word) in found.items()}
 
 
+def test_a_receipt_code_that_no_database_takes_is_none(submission: Submission) -> None:
+    client = Client()
+    assert submission.enrollment.user is not None
+    client.force_login(submission.enrollment.user)
+    assert client.get("/receipts/%00/").status_code == 404
+    assert client.get(f"/receipts/{submission.receipt_code.lower()}/").status_code == 200
+
+
 def test_no_cache_keeps_what_a_student_was_shown(submission: Submission) -> None:
     client = Client()
     assert client.get("/healthz").get("Cache-Control") is None
