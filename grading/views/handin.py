@@ -88,7 +88,7 @@ def on_behalf(request: HttpRequest, course: str, slug: str, kind: str) -> HttpRe
                 component=component,
                 enrollment=form.cleaned_data["student"],
                 by=sender(request),
-                files=form.cleaned_data["files"],
+                files=_files(request),
                 received_at=received(request),
                 completed_at=datetime.now(UTC),
                 own_work=True,
@@ -111,7 +111,9 @@ def confirm(request: HttpRequest, course: str, pk: int) -> HttpResponse:
     submission = access.submission_own(member(request, course), pk)
     agreed = request.POST.get("days", "")
     try:
-        handin.confirm_late(submission=submission, days=int(agreed) if agreed.isdecimal() else 0, choose="choose" in request.POST)
+        handin.confirm_late(
+            submission=submission, days=int(agreed) if agreed.isdecimal() and len(agreed) <= 3 else 0, choose="choose" in request.POST
+        )
     except handin.Refused as refusal:
         messages.error(request, f"{refusal.error} {refusal.kept}")
     return redirect("submission", course, pk)

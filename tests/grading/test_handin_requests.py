@@ -95,6 +95,28 @@ def test_a_disk_that_fills_up_while_the_file_arrives_is_said(practice: Component
     assert client.post(address(practice), {"own_work": "yes", "files": [code(9 * MB)]}, headers=JSON).status_code == 201
 
 
+def test_what_staff_hand_in_is_never_kept_in_part(practice: Component, client: Client) -> None:
+    course = practice.homework.course
+    ta, student = EnrollmentFactory.create(course=course, role=Role.TA), EnrollmentFactory.create(course=course)
+    Component.objects.filter(pk=practice.pk).update(files_allowed=["*.py"])
+    assert ta.user
+    client.force_login(ta.user)
+
+    def send() -> int:
+        files = [code(), SimpleUploadedFile("other.py", b"#" * 9 * MB)]
+        return client.post(address(practice, "on-behalf"), {"student": student.pk, "reason": "Sent by mail.", "files": files}).status_code
+
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (8 * MB, before[1]))
+    try:
+        assert send() == 400
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert not Submission.objects.exists()
+    assert send() == 302
+    assert Submission.objects.get().files.count() == 2
+
+
 def test_a_missing_folder_for_arriving_files_is_said(
     practice: Component, student: Enrollment, client: Client, settings: LazySettings, tmp_path: Path
 ) -> None:
@@ -126,7 +148,7 @@ def test_a_confirmation_of_no_number_is_no_confirmation(practice: Component, stu
     with time_machine.travel(NOW.timestamp() + 60, tick=False):
         client.post(address(practice), {"files": [code()], "own_work": "yes"}, headers=JSON)
         made = Submission.objects.get()
-        for days, state in (("many", "unconfirmed"), ("1", "accepted")):
+        for days, state in (("many", "unconfirmed"), ("9" * 5000, "unconfirmed"), ("1", "accepted")):
             assert client.post(f"/c/{practice.homework.course.slug}/submissions/{made.pk}/confirm/", {"days": days}).status_code == 302
             made.refresh_from_db()
             assert made.state == state
