@@ -28,7 +28,7 @@ def test_a_taken_port_is_named_with_another_one_to_take() -> None:
 
 
 def test_a_number_that_is_no_port_is_refused() -> None:
-    with pytest.raises(UnmetError, match=r"^Port 70000 is not a port; accepted are 1 to 65535\\.$"):
+    with pytest.raises(UnmetError, match=r"^Port 70000 is not a port; accepted are 1 to 65535\.$"):
         preconditions.check_port(70000)
 
 
