@@ -217,7 +217,7 @@ class Factory:
                 "RLIMIT_DATA": (memory_mb + 512) * megabyte,
                 "RLIMIT_FSIZE": limits.file_mb * megabyte,
                 "RLIMIT_NPROC": limits.processes,
-                "RLIMIT_NOFILE": 512,
+                "RLIMIT_NOFILE": 256,
                 "RLIMIT_CORE": 0,
                 "RLIMIT_MEMLOCK": 0,
                 "RLIMIT_MSGQUEUE": 0,

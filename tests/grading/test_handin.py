@@ -268,6 +268,15 @@ def test_the_cap_is_each_students_own_and_not_for_what_nobody_hides(practice: Co
     assert send(practice, student).number == 2
 
 
+def test_where_nothing_is_hidden_fifty_hand_ins_a_day_are_taken(theory: Component, student: Enrollment) -> None:
+    for number in range(1, 50):
+        SubmissionFactory.create(component=theory, enrollment=student, number=number)
+    assert send(theory, student).number == 50
+    with pytest.raises(Refused) as caught:
+        send(theory, student)
+    assert caught.value.error == "50 hand-ins a day are accepted here; the next from Sat 21 Oct 00:00 EDT on."
+
+
 def test_what_we_failed_to_judge_costs_no_attempt(practice: Component, student: Enrollment) -> None:
     practice.hand_ins_per_day = 1
     RunFactory.create(submission=SubmissionFactory.create(component=practice, enrollment=student), state=Run.State.FAILED)
