@@ -245,7 +245,7 @@ def main() -> None:
     if not message:
         return
     plan = json.loads(message)
-    os.nice(10)  # a page and a receipt come before anybody's code
+    os.nice(10)  # a page and a receipt come before anybody's code, where the scheduler heeds it
     try:
         # They are put at 0, 1, 2, … at the end, so the originals must be out of the way.
         fds = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 64) for fd in fds]
