@@ -133,7 +133,7 @@ class _Site:
         """As many as the demo starts."""
         web = [sys.executable, "-m", "gunicorn", "courseapp.wsgi:application", "--bind", f"127.0.0.1:{self.port}", "--no-control-socket"]
         self.supervisor.add(Child("web", [*web, "--worker-class", "gthread", "--workers", "2", "--threads", "8"]))
-        self.supervisor.add(Child("runner_host", _manage("runner_host")))
+        self.supervisor.add(Child("runner_host", _manage("runner_host"), niceness=5))
         celery = [sys.executable, "-m", "celery", "-A", "courseapp", "worker", "--pool", "threads", "--without-mingle", "--without-gossip"]
         cores = str(os.cpu_count() or 1)
         self.supervisor.add(Child("worker-cpu", [*celery, "--queues", "cpu", "--hostname", "cpu@%h", "--concurrency", cores]))

@@ -200,6 +200,7 @@ def confine_self(limits: dict[str, int]) -> None:
 def child(plan: dict[str, Any], fds: list[int], clones: list[tuple[int, str, bool]], control: socket.socket, lifeline: int) -> NoReturn:
     """Pid 1 of the new pid namespace, up to exec. Errors go to the host."""
     try:
+        os.setpgid(0, 0)  # signals to one's own group pass the borders of a pid namespace, so the launcher must not be in it
         build_root(plan, clones)
         scratch = [os.open(path, os.O_PATH | os.O_DIRECTORY) for path in SCRATCH]
         socket.send_fds(control, [b'{"scratch": true}'], scratch)
@@ -245,7 +246,7 @@ def main() -> None:
     if not message:
         return
     plan = json.loads(message)
-    os.nice(10)  # a page and a receipt come before anybody's code, where the scheduler heeds it
+    os.nice(5)  # a page and a receipt come before anybody's code, where the scheduler heeds it
     try:
         # They are put at 0, 1, 2, … at the end, so the originals must be out of the way.
         fds = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 64) for fd in fds]

@@ -242,7 +242,7 @@ class Factory:
                 pass_fds=[theirs.fileno()],
                 env={},
                 cwd="/",
-                start_new_session=True,
+                process_group=0,  # a Ctrl-C is for the host; the session stays the host's, and with it its share of the processors
             )
         except OSError:
             ours.close()

@@ -94,6 +94,16 @@ def test_a_step_tells_its_status_while_the_others_are_kept_alive(supervisor: Sup
     assert child.process.pid != first
 
 
+def test_a_child_can_be_made_to_let_others_go_first(supervisor: Supervisor, tmp_path: Path) -> None:
+    code = "import os, pathlib, sys, time; pathlib.Path(sys.argv[1]).write_text(str(os.nice(0))); time.sleep(600)"
+    child = supervisor.add(Child("runs", python(code, str(tmp_path / "nice")), niceness=7))
+    assert pid_in(tmp_path / "nice") == os.nice(0) + 7
+    assert child.process is not None
+    by_session = Path(f"/proc/{child.process.pid}/autogroup")
+    if by_session.exists() and Path("/proc/sys/kernel/sched_autogroup_enabled").read_text().strip() == "1":
+        assert by_session.read_text().split()[1:] == ["nice", "7"]
+
+
 def test_stopping_ends_a_child_that_ignores_it_and_what_that_child_started(supervisor: Supervisor, tmp_path: Path) -> None:
     supervisor.add(Child("stubborn", python("import signal; signal.signal(15, signal.SIG_IGN)\n" + WITH_GRANDCHILD, str(tmp_path / "pid"))))
     pids = [pid_in(tmp_path / "pid"), supervisor.children[0].process.pid if supervisor.children[0].process else 0]

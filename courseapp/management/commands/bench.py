@@ -16,7 +16,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         benchmarks = parser.add_subparsers(dest="benchmark", required=True)
         upload = benchmarks.add_parser("upload", help="hand in 100 kB: to an empty queue, to a long one, and with the broker down")
-        upload.add_argument("--uploads", type=int, default=100, help="hand-ins per row (default 100)")
+        upload.add_argument("--uploads", type=int, default=200, help="hand-ins per row (default 200)")
         upload.add_argument("--queued", type=int, default=1000, help="length of the long queue (default 1000)")
         upload.add_argument("--database-url", default="", help="an empty PostgreSQL database; by default a SQLite file of its own")
         upload.add_argument("--json", action="store_true", help="one JSON document on standard output")

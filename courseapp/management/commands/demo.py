@@ -168,7 +168,7 @@ class Demo:
         celery = [sys.executable, "-m", "celery", "-A", "courseapp"]
         worker = [*celery, "worker", "--pool", "threads", "--without-mingle", "--without-gossip", "--loglevel", "INFO"]
         add = self.supervisor.add
-        add(Child("runner_host", _manage("runner_host")))
+        add(Child("runner_host", _manage("runner_host"), niceness=5))
         add(Child("worker-cpu", [*worker, "--queues", "cpu", "--hostname", "cpu@%h", "--concurrency", str(os.cpu_count() or 1)]))
         add(Child("worker-system", [*worker, "--queues", "system", "--hostname", "system@%h", "--concurrency", "1"]))
         add(Child("beat", [*celery, "beat", "--loglevel", "INFO", "--pidfile", ""]))
