@@ -140,8 +140,11 @@ EMAIL_USE_TLS = env.flag("EMAIL_USE_TLS", False)
 EMAIL_TIMEOUT = 10
 DEFAULT_FROM_EMAIL = env.text("DEFAULT_FROM_EMAIL", "courseapp@localhost")
 
-# Runs: the database is the queue, Celery rings the bell.
+# The broker's server; the web workers share what they count there, and go on without it when it is gone.
 REDIS_URL = env.url("REDIS_URL", env.demo_redis(DATA_DIR) or "redis://127.0.0.1:6379/0", ("redis", "rediss", "unix"))
+CACHES = {"default": {"BACKEND": "courseapp.cache.SharedCache", "LOCATION": REDIS_URL, "KEY_PREFIX": "courseapp"}}
+
+# Runs: the database is the queue, Celery rings the bell.
 RUN_LEASE_SECONDS = env.number("RUN_LEASE_SECONDS", 30, least=2, most=3600)
 RUN_POLL_SECONDS = env.number("RUN_POLL_SECONDS", 5, least=1, most=60)
 RUNNER_SOCKET = Path(env.text("RUNNER_SOCKET", str(DATA_DIR / "run" / "runner.sock")))
