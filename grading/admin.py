@@ -87,6 +87,10 @@ class CoursePolicyAdmin(KeptAdmin):
     form = PolicyForm
     list_display = ("course", "late")
 
+    def save_model(self, request: HttpRequest, obj: CoursePolicy, form: Any, change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        handin.judge_accepted(course=obj.course)  # more late days may be taken than before
+
 
 @admin.register(Homework)
 class HomeworkAdmin(ReadOnlyAdmin):

@@ -156,7 +156,7 @@ def unchoose(*, submission: Submission) -> Submission:
 def judge_accepted(*, course: Course, enrollment: Enrollment | None = None) -> list[Submission]:
     """Have judged what did not count when it came and does by today's due times; for one student, or for all of the course.
 
-    To be called whenever due times move: by an extension, an accommodation, or a homework loaded anew.
+    To be called whenever due times or the late policy change: by an extension, an accommodation, the policy, or a homework loaded anew.
     """
     waiting = Submission.objects.filter(component__homework__course=course, runs=None, body_late=False).exclude(state=State.ACCEPTED)
     if enrollment is not None:

@@ -197,3 +197,18 @@ def test_an_accommodation_has_judged_what_had_come_too_late(
     data = {"enrollment": student.pk, "days": 2, "factor": "1.00", "note": ""}
     assert client.post(reverse("admin:grading_accommodation_add"), data).status_code == 302
     assert late.runs.count() == 1
+
+
+def test_a_more_lenient_policy_has_judged_what_had_come_too_late(
+    client: Client, instructor: Enrollment, practice: Component, student: Enrollment
+) -> None:
+    closed = SubmissionFactory.create(
+        component=practice, enrollment=student, received_at=DUE_END + timedelta(days=8), state=Submission.State.NOT_ACCEPTED
+    )
+    data = {"course": practice.homework.course_id, "late": '{"days": 5}'}
+    assert client.post(reverse("admin:grading_coursepolicy_add"), data).status_code == 302
+    assert closed.runs.count() == 0
+    policy = practice.homework.course.policy
+    data["late"] = '{"days": 10}'
+    assert client.post(reverse("admin:grading_coursepolicy_change", args=[policy.pk]), data).status_code == 302
+    assert closed.runs.count() == 1
