@@ -6,6 +6,7 @@ Who may read one is decided before it is asked for here. A file is on stable sto
 import errno
 import hashlib
 import os
+import re
 import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from typing import IO
 from django.core.files.base import File
 from django.core.files.storage import FileSystemStorage, default_storage
 
+_DIGEST = re.compile("[0-9a-f]{64}")
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -47,12 +49,12 @@ def put_bytes(content: bytes) -> Blob:
 
 
 def exists(sha256: str) -> bool:
-    return default_storage.exists(_name(sha256))
+    return default_storage.exists(name(sha256))
 
 
 def open(sha256: str) -> IO[bytes]:
     """For reading; FileNotFoundError when it was never put."""
-    opened: IO[bytes] = default_storage.open(_name(sha256), "rb")
+    opened: IO[bytes] = default_storage.open(name(sha256), "rb")
     return opened
 
 
@@ -61,7 +63,10 @@ def read(sha256: str) -> bytes:
         return content.read()
 
 
-def _name(sha256: str) -> str:
+def name(sha256: str) -> str:
+    """Where the store keeps it. Only a digest has a place: no other text can lead out of the store."""
+    if not _DIGEST.fullmatch(sha256):
+        raise FileNotFoundError(errno.ENOENT, "Not the SHA-256 of a file", sha256)
     return f"{sha256[:2]}/{sha256}"
 
 
@@ -73,8 +78,8 @@ def _root() -> Path | None:
 def _put(chunks: Iterable[bytes], root: Path | None) -> Blob:
     if root is not None:
         root.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(prefix="part-", dir=root)
-    part = Path(name)
+    descriptor, temporary = tempfile.mkstemp(prefix="part-", dir=root)
+    part = Path(temporary)
     try:
         digest, size = hashlib.sha256(), 0
         with os.fdopen(descriptor, "wb") as out:
@@ -87,9 +92,9 @@ def _put(chunks: Iterable[bytes], root: Path | None) -> Blob:
             os.fsync(out.fileno())
         blob = Blob(digest.hexdigest(), size)
         if root is not None:
-            _settle(part, root / _name(blob.sha256))
+            _settle(part, root / name(blob.sha256))
         else:
-            _send(part, _name(blob.sha256))
+            _send(part, name(blob.sha256))
         return blob
     finally:
         part.unlink(missing_ok=True)
@@ -108,10 +113,10 @@ def _settle(part: Path, kept: Path) -> None:
             os.close(descriptor)
 
 
-def _send(part: Path, name: str) -> None:
-    if default_storage.exists(name):
+def _send(part: Path, wanted: str) -> None:
+    if default_storage.exists(wanted):
         return
     with part.open("rb") as content:
-        saved = default_storage.save(name, File(content))
-    if saved != name:  # somebody put the same content in between, and the storage chose another name for ours
+        saved = default_storage.save(wanted, File(content))
+    if saved != wanted:  # somebody put the same content in between, and the storage chose another name for ours
         default_storage.delete(saved)

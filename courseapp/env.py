@@ -1,8 +1,11 @@
 """Settings from the environment; a wrong value is refused with its name, the value and what is accepted."""
 
+import errno
 import json
 import os
+import re
 import secrets
+from collections.abc import Sequence
 from pathlib import Path
 
 from django.core.exceptions import ImproperlyConfigured
@@ -59,13 +62,27 @@ def url(name: str, default: str, schemes: tuple[str, ...]) -> str:
     return value
 
 
-def private_folder(name: str, default: Path) -> Path:
-    """The folder of everything that the site keeps; made with mode 0700 when it is missing."""
+def path_prefix(name: str) -> str:
+    """An absolute path that others are put behind, such as /_private/; empty when unset."""
+    value = os.environ.get(name, "")
+    if value and not re.fullmatch(r"/([\w.-]+/)+", value):
+        raise ImproperlyConfigured(f"{name}={value!r} is not a path; accepted is one that begins and ends with /, such as /_private/.")
+    return value
+
+
+def private_folder(name: str, default: Path, inside: Sequence[str]) -> Path:
+    """The folder of everything that the site keeps, with the folders `inside` it; made with mode 0700 where they are missing."""
     folder = Path(text(name, str(default))).expanduser().absolute()
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for one in (folder, *(folder / each for each in inside)):
+            one.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if not os.access(one, os.W_OK | os.X_OK):
+                raise PermissionError(errno.EACCES, "it cannot be written to", str(one))
     except OSError as error:
-        raise ImproperlyConfigured(f"{name}={str(folder)!r} cannot be used as the data folder: {error.strerror}.") from error
+        raise ImproperlyConfigured(
+            f"{name}={str(folder)!r} cannot be used as the data folder: {error.filename}: {error.strerror}. "
+            "Give it to the user that the site runs as, or name another folder."
+        ) from error
     return folder
 
 
@@ -79,16 +96,22 @@ def secret_key(debug: bool, data_dir: Path) -> str:
                 'for example from: python3 -c "import secrets; print(secrets.token_urlsafe(50))"'
             )
         return key
-    kept = data_dir / "secret_key"
-    if not kept.exists():
+    try:
+        return _kept_key(data_dir / "secret_key")
+    except OSError as error:
+        raise ImproperlyConfigured(f"The key that signs receipts cannot be kept: {error.filename}: {error.strerror}.") from error
+
+
+def _kept_key(file: Path) -> str:
+    if not file.exists():
         try:
-            descriptor = os.open(kept, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         except FileExistsError:
             pass
         else:
             with os.fdopen(descriptor, "w") as out:
                 out.write(secrets.token_urlsafe(50))
-    return kept.read_text()
+    return file.read_text()
 
 
 def demo_redis(data_dir: Path) -> str | None:

@@ -11,9 +11,7 @@ from django.core.exceptions import ImproperlyConfigured
 from courseapp import env
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-DATA_DIR = env.private_folder("DATA_DIR", BASE_DIR / "var")
-for _name in ("run", "uploads", "runtimes"):
-    (DATA_DIR / _name).mkdir(mode=0o700, exist_ok=True)
+DATA_DIR = env.private_folder("DATA_DIR", BASE_DIR / "var", ("run", "uploads", "runtimes"))
 
 DEBUG = env.flag("DEBUG", False)
 SECRET_KEY = env.secret_key(DEBUG, DATA_DIR)
@@ -89,6 +87,8 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
         "timeout": 20,
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
     }
+# Where the proxy in front finds `uploads/` for itself; downloads then name the file there instead of carrying its bytes.
+X_ACCEL_REDIRECT = env.path_prefix("X_ACCEL_REDIRECT")
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 AUTH_USER_MODEL = "courseapp.User"
 

@@ -1,11 +1,12 @@
 """Homework as its students see it; staff see the same pages, without a place to hand in."""
 
 from django.contrib.auth.decorators import login_required
-from django.http import FileResponse, Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
-from courseapp import blobs
+from courseapp import downloads
 from courseapp.access import member
 from courseapp.markdown import render as markdown
 from grading import access
@@ -42,10 +43,9 @@ def statement(request: HttpRequest, course: str, slug: str) -> HttpResponse:
 
 @login_required
 @require_safe
-def starter(request: HttpRequest, course: str, slug: str) -> FileResponse:
+def starter(request: HttpRequest, course: str, slug: str) -> HttpResponseBase:
     reader = member(request, course)
     homework = access.homework(reader, slug)
     if not homework.starter_sha256:
         raise Http404
-    archive = blobs.open(homework.starter_sha256)
-    return FileResponse(archive, as_attachment=True, filename=f"{homework.slug}-starter.zip", content_type="application/zip")
+    return downloads.attachment(homework.starter_sha256, filename=f"{homework.slug}-starter.zip", content_type="application/zip")

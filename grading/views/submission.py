@@ -2,12 +2,13 @@
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.http import FileResponse, HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_POST, require_safe
 
-from courseapp import blobs
+from courseapp import downloads
 from courseapp.access import member, staff
 from grading import access
 from grading.queries import submission as queries
@@ -55,13 +56,12 @@ def file(request: HttpRequest, course: str, pk: int, file_pk: int) -> HttpRespon
 
 @login_required
 @require_safe
-def file_raw(request: HttpRequest, course: str, pk: int, file_pk: int) -> FileResponse:
+def file_raw(request: HttpRequest, course: str, pk: int, file_pk: int) -> HttpResponseBase:
     """The bytes as they were handed in: always a download, so that nothing in them can run on this site."""
     reader = member(request, course)
     row = access.submission_file(access.submission_read(reader, pk), file_pk)
-    response = FileResponse(
-        blobs.open(row.sha256), as_attachment=True, filename=row.path.rsplit("/", 1)[-1], content_type="application/octet-stream"
-    )
+    name = row.path.rsplit("/", 1)[-1]
+    response = downloads.attachment(row.sha256, filename=name, content_type="application/octet-stream")
     response["Content-Security-Policy"] = "sandbox; default-src 'none'"
     response["X-Content-Type-Options"] = "nosniff"
     return response

@@ -1,0 +1,73 @@
+"""A wrong setting is one sentence: the name, the value, what is accepted."""
+
+import pwd
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+
+from courseapp import env
+
+
+@pytest.mark.parametrize("value", ["_private/", "/_private", "/", "//", "/a b/", "https://files/"])
+def test_a_prefix_begins_and_ends_with_a_slash(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("X_ACCEL_REDIRECT", value)
+    with pytest.raises(ImproperlyConfigured, match=r"accepted is one that begins and ends with /"):
+        env.path_prefix("X_ACCEL_REDIRECT")
+
+
+def test_a_prefix_is_taken_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("X_ACCEL_REDIRECT", "/_private/")
+    assert env.path_prefix("X_ACCEL_REDIRECT") == "/_private/"
+
+
+CALL = """
+import os, sys
+sys.path.insert(0, {repository!r})
+from pathlib import Path
+from django.core.exceptions import ImproperlyConfigured
+from courseapp import env
+if os.geteuid() == 0:  # root may write everywhere
+    os.setuid({nobody})
+try:
+    env.private_folder("DATA_DIR", Path({folder!r}), ("run",))
+except ImproperlyConfigured as error:
+    print(error)
+"""
+
+
+def test_a_data_folder_that_cannot_be_written_to_is_named() -> None:
+    repository = str(Path(__file__).resolve().parents[2])
+    with tempfile.TemporaryDirectory(prefix="courseapp-", dir="/tmp") as folder:
+        Path(folder).chmod(0o555)
+        code = CALL.format(repository=repository, nobody=pwd.getpwnam("nobody").pw_uid, folder=folder)
+        ended = subprocess.run([sys.executable, "-c", code], cwd="/", env={}, capture_output=True, text=True, check=True)
+    assert ended.stdout == (
+        f"DATA_DIR={folder!r} cannot be used as the data folder: {folder}: it cannot be written to. "
+        "Give it to the user that the site runs as, or name another folder.\n"
+    )
+
+
+def test_a_data_folder_that_is_a_file_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("DATA_DIR", str(tmp_path / "file"))
+    with pytest.raises(ImproperlyConfigured, match=r"cannot be used as the data folder: .*: File exists"):
+        env.private_folder("DATA_DIR", tmp_path, ())
+
+
+def test_the_command_line_says_it_in_one_line(tmp_path: Path) -> None:
+    command = [sys.executable, str(Path(__file__).resolve().parents[2] / "manage.py"), "check"]
+    ended = subprocess.run(command, env={"DATA_DIR": "/dev/null"}, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr.startswith("DATA_DIR='/dev/null' cannot be used as the data folder: /dev/null: File exists.")
+    assert ended.stderr.count("\n") == 1
+
+
+def test_a_key_that_cannot_be_kept_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SECRET_KEY", raising=False)
+    (tmp_path / "secret_key").mkdir()
+    with pytest.raises(ImproperlyConfigured, match=r"The key that signs receipts cannot be kept: .*/secret_key: Is a directory\."):
+        env.secret_key(False, tmp_path)
