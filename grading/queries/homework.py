@@ -19,7 +19,7 @@ from grading.policy.visibility import Moment, Viewer, may_see_score
 from grading.policy.words import number
 from grading.queries.due import Terms, last_dues, released_at
 from grading.queries.results import ResultCard, result_card
-from grading.queries.runs import wait
+from grading.queries.runs import state_word, wait
 from grading.queries.standing import Entry, Standing, standings
 
 OWN_WORK = "This is my own work: I wrote the text and the code myself."
@@ -163,7 +163,7 @@ def _chips(standing: Standing, seen: bool) -> list[Chip]:
     run = standing.open_run
     chips = []
     if run:
-        chips.append(Chip({"running": "running", "waiting_runtime": "preparing the runtime"}.get(run.state, "queued"), "info"))
+        chips.append(Chip(state_word(run), "info"))
     elif not standing.autograded:
         chips.append(Chip("waits for grading", "info"))
     elif entry.score and seen:

@@ -41,6 +41,10 @@ def latest(submission: Submission) -> Run | None:
     return submission.runs.select_related("result", "bundle", "requested_by").order_by("-pk").first()
 
 
+def state_word(run: Run) -> str:
+    return Run.State(run.state).label.lower()
+
+
 def result_of(run: Run) -> RunResult | None:
     """The result of a run that was read with it (`select_related`)."""
     return getattr(run, "result", None)

@@ -12,6 +12,7 @@ from django.urls import reverse
 from courseapp.models import Enrollment, Role
 from grading.models import Component, Homework
 from grading.queries.homework import Chip, components_of
+from grading.queries.runs import state_word
 from grading.queries.standing import Standing, standings
 
 PER_PAGE = 100
@@ -102,7 +103,7 @@ def _cell(standing: Standing, slug: str) -> Cell:
         chips.append(Chip(entry.lateness.label, "warn"))
     run = standing.open_run
     if run:
-        chips.append(Chip("running" if run.state == "running" else "queued", "info"))
+        chips.append(Chip(state_word(run), "info"))
     elif entry.run and entry.run.state == "failed":
         chips.append(Chip("not judged", "bad"))
     url = reverse("submission", args=[slug, entry.submission.pk])

@@ -19,7 +19,7 @@ from grading.policy.visibility import Viewer
 from grading.policy.words import number
 from grading.queries.due import last_dues, released_at
 from grading.queries.homework import moment_of, score_seen
-from grading.queries.runs import HOST_SILENT_AFTER, result_of
+from grading.queries.runs import HOST_SILENT_AFTER, result_of, state_word
 from grading.queries.standing import Entry, Standing, standings
 
 LATELY = timedelta(days=14)
@@ -148,7 +148,7 @@ def _state(standing: Standing, segment: Segment, score: Decimal | None) -> tuple
     if not any(entry.accepted for entry in standing.entries):
         return ("not handed in", "bad" if segment.kind == "closed" else "warn" if segment.kind == "late" else "")
     if standing.open_run:
-        return {Run.State.RUNNING: "running"}.get(Run.State(standing.open_run.state), "queued"), "info"
+        return state_word(standing.open_run), "info"
     if score is not None:
         return f"{number(score)} of {number(standing.component.points)}", "good" if score == standing.component.points else "info"
     return "handed in", "good"
