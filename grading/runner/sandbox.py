@@ -26,6 +26,7 @@ from grading.runner.memory import CgroupFiles, ProcessWatch, Watch, find_cgroup,
 OLDEST_KERNEL = (5, 14)  # mount_setattr, and a count of processes per user namespace
 SANDBOX_UID = 64090  # of nobody; the host's processes and files never have it
 CODE = "/opt/runner"  # where the sandbox finds this package
+MEGABYTE = 2**20
 SCRATCH = "/tmp"  # noqa: S108 - inside the sandbox
 
 _PACKAGE = Path(__file__).resolve().parent
@@ -202,35 +203,18 @@ class Factory:
     ) -> Sandbox:
         """Start `grading.runner.<module>.main(argument)` with `fds` as 4, 5, … (3 is the filter). Raises OSError."""
         argument = {"site": [str(path) for path in interpreter.site], "threads": limits.threads, **argument}
-        megabyte = 2**20
-        plan = {
-            "uid": SANDBOX_UID,
-            "trees": trees(interpreter),
-            "devices": _DEVICES,
-            "links": [(str(Path(path).readlink()), path) for path in _LIBRARY_LINKS if Path(path).is_symlink()],
-            "texts": _TEXTS,
-            "scratch_bytes": limits.tmp_mb * megabyte + extra_scratch,
-            "scratch_files": limits.files,
-            "rlimits": {
-                "RLIMIT_CPU": int(limits.cpu_s) + 1,
-                # Reserved address space is not used memory: the memory watch decides first, this bounds what it can miss.
-                "RLIMIT_DATA": (memory_mb + 512) * megabyte,
-                "RLIMIT_FSIZE": limits.file_mb * megabyte,
-                "RLIMIT_NPROC": limits.processes,
-                "RLIMIT_NOFILE": 256,
-                "RLIMIT_CORE": 0,
-                "RLIMIT_MEMLOCK": 0,
-                "RLIMIT_MSGQUEUE": 0,
-                "RLIMIT_SIGPENDING": 512,
-                "RLIMIT_STACK": 64 * megabyte,
-            },
-            "argv": [
-                str(interpreter.binary),
-                *("-I", "-S", "-X", "utf8", "-c", _BOOTSTRAP.format(code=CODE, module=module)),
-                json.dumps(argument),
-            ],
-        }
-        memory_bytes = memory_mb * megabyte
+        command = [
+            str(interpreter.binary),
+            "-I",
+            "-S",
+            "-X",
+            "utf8",
+            "-c",
+            _BOOTSTRAP.format(code=CODE, module=module),
+            json.dumps(argument),
+        ]
+        plan = _plan(interpreter, limits, memory_mb, extra_scratch) | {"argv": command}
+        memory_bytes = memory_mb * MEGABYTE
         watch: Watch = self.cgroup.make(memory_bytes) if self.cgroup else ProcessWatch(memory_bytes)
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         try:
@@ -260,6 +244,32 @@ class Factory:
             sandbox.close()
             raise
         return sandbox
+
+
+def _plan(interpreter: Interpreter, limits: Limits, memory_mb: int, extra_scratch: int) -> dict[str, object]:
+    """What the launcher has to build, but for the command."""
+    return {
+        "uid": SANDBOX_UID,
+        "trees": trees(interpreter),
+        "devices": _DEVICES,
+        "links": [(str(Path(path).readlink()), path) for path in _LIBRARY_LINKS if Path(path).is_symlink()],
+        "texts": _TEXTS,
+        "scratch_bytes": limits.tmp_mb * MEGABYTE + extra_scratch,
+        "scratch_files": limits.files,
+        "rlimits": {
+            "RLIMIT_CPU": int(limits.cpu_s) + 1,
+            # Reserved address space is not used memory: the memory watch decides first, this bounds what it can miss.
+            "RLIMIT_DATA": (memory_mb + 512) * MEGABYTE,
+            "RLIMIT_FSIZE": limits.file_mb * MEGABYTE,
+            "RLIMIT_NPROC": limits.processes,
+            "RLIMIT_NOFILE": 256,
+            "RLIMIT_CORE": 0,
+            "RLIMIT_MEMLOCK": 0,
+            "RLIMIT_MSGQUEUE": 0,
+            "RLIMIT_SIGPENDING": 512,
+            "RLIMIT_STACK": 64 * MEGABYTE,
+        },
+    }
 
 
 def probe() -> tuple[Tier | Refused, Factory | None]:
