@@ -1,6 +1,10 @@
 """The only way to a course object from a request. What one may not see looks like what is not there: 404."""
 
+from ipaddress import ip_address
+
+from django.conf import settings
 from django.http import Http404, HttpRequest
+from django.utils.crypto import constant_time_compare
 
 from courseapp.models import Enrollment, User
 
@@ -52,3 +56,26 @@ def instructor(request: HttpRequest, slug: str) -> Enrollment:
     if not found.is_instructor:
         raise Http404
     return found
+
+
+FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "X-Real-IP", "Via")
+
+
+def may_watch(request: HttpRequest, *, staff: bool = True) -> bool:
+    """Whether the sender runs the site: this machine itself, the bearer of METRICS_TOKEN, or (`staff`) an account of the administration.
+
+    A proxy on this machine also asks from it, so a request that was passed on does not count as the machine's own.
+    """
+    sent = request.headers.get("Authorization", "")
+    if settings.METRICS_TOKEN and constant_time_compare(sent, f"Bearer {settings.METRICS_TOKEN}"):
+        return True
+    if _of_this_machine(request.META.get("REMOTE_ADDR", "")) and not any(name in request.headers for name in FORWARDED):
+        return True
+    return staff and request.user.is_active and getattr(request.user, "is_staff", False)
+
+
+def _of_this_machine(address: str) -> bool:
+    try:
+        return ip_address(address).is_loopback
+    except ValueError:  # a socket in the file system has no address
+        return False

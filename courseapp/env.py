@@ -62,6 +62,14 @@ def url(name: str, default: str, schemes: tuple[str, ...]) -> str:
     return value
 
 
+def token(name: str) -> str:
+    """A secret that machines send; empty when unset."""
+    value = os.environ.get(name, "")
+    if value and not re.fullmatch(r"[\w.~+/=-]{16,}", value, re.ASCII):
+        raise ImproperlyConfigured(f"{name} is too short or holds other signs; accepted are 16 or more letters, digits and . ~ + / = - _.")
+    return value
+
+
 def path_prefix(name: str) -> str:
     """An absolute path that others are put behind, such as /_private/; empty when unset."""
     value = os.environ.get(name, "")

@@ -8,10 +8,10 @@ from celery.schedules import schedule
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 
-from courseapp import env
+from courseapp import env, logs
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-DATA_DIR = env.private_folder("DATA_DIR", BASE_DIR / "var", ("run", "uploads", "runtimes"))
+DATA_DIR = env.private_folder("DATA_DIR", BASE_DIR / "var", ("run", "run/metrics", "uploads", "runtimes"))
 
 DEBUG = env.flag("DEBUG", False)
 SECRET_KEY = env.secret_key(DEBUG, DATA_DIR)
@@ -39,6 +39,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "courseapp.middleware.received_at",
+    "courseapp.middleware.watched",
     "courseapp.middleware.body_size",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -176,6 +177,7 @@ CELERY_BEAT_SCHEDULE_FILENAME = str(DATA_DIR / "run" / "beat")
 HTTPS = env.flag("HTTPS", SITE_URL.startswith("https://"))
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
 SECURE_SSL_REDIRECT = HTTPS
+SECURE_REDIRECT_EXEMPT = [r"^(healthz|readyz|metrics)$"]  # asked from this machine, past the proxy
 SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if env.flag("TRUST_PROXY", False) else None
 SESSION_COOKIE_HTTPONLY = True
@@ -199,13 +201,14 @@ CONTENT_SECURITY_POLICY = {
     }
 }
 
-LOGGING = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "root": {"handlers": ["stderr"], "level": env.choice("LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR"))},
-}
+# What is watched from outside
+LOGGING = logs.configuration(
+    env.choice("LOG_FORMAT", "line", ("line", "json")), env.choice("LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR"))
+)
+TRUSTED_REQUEST_ID_HEADER = env.text("TRUSTED_REQUEST_ID_HEADER", "")
+METRICS_TOKEN = env.token("METRICS_TOKEN")
+# Every web process counts into files of its own here; whichever is asked adds them up. Read by prometheus_client when it is imported.
+os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(DATA_DIR / "run" / "metrics")
 
 if DATABASES["default"]["ENGINE"] not in {"django.db.backends.sqlite3", "django.db.backends.postgresql"}:
     raise ImproperlyConfigured(f"DATABASE_URL names {DATABASES['default']['ENGINE']}; accepted are sqlite:/// and postgres://.")

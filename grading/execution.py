@@ -23,7 +23,7 @@ from typing import Any, cast
 from django.conf import settings
 from django.db import DatabaseError, DataError, IntegrityError, InterfaceError, OperationalError, connection, models, transaction
 
-from courseapp import blobs
+from courseapp import blobs, logs
 from courseapp.clock import database_now
 from grading.models import Check, Run, RunnerHost, RunResult
 from grading.runner import client, runtimes
@@ -194,7 +194,8 @@ def work_once(
         return Work.IDLE
     if more is not None and waits(queue):
         more(queue)
-    _execute(claimed, stopping or threading.Event())
+    with logs.about_run(claimed.run.pk):
+        _execute(claimed, stopping or threading.Event())
     return Work.DONE
 
 
@@ -215,7 +216,8 @@ class _Keeper(threading.Thread):
 
     def run(self) -> None:
         try:
-            self._keep(settings.RUN_LEASE_SECONDS)
+            with logs.about_run(self._claimed.run.pk):
+                self._keep(settings.RUN_LEASE_SECONDS)
         finally:
             connection.close()
 

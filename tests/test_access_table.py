@@ -25,6 +25,8 @@ OWNER_AND_STAFF = "in no no in in in login"
 TABLE: dict[str, tuple[str, str]] = {
     # name: (method, what owner, classmate, outsider, grader, ta, instructor, anonymous get)
     "healthz": ("GET", "in in in in in in in"),
+    "readyz": ("GET", "in in in in in in in"),
+    "metrics": ("GET", "no no no no no no no"),
     "today": ("GET", "in in in in in in login"),
     "course": ("GET", MEMBERS),
     "people": ("GET", MEMBERS),
@@ -94,6 +96,8 @@ def address(name: str, submission: Submission) -> str:
     course = homework.course.slug
     arguments: dict[str, list[object]] = {
         "healthz": [],
+        "readyz": [],
+        "metrics": [],
         "today": [],
         "receipts": [],
         "receipt": [submission.receipt_code],
@@ -115,7 +119,7 @@ def test_who_reaches_what(name: str, method: str, expected: str, submission: Sub
     url = address(name, submission)
     found = {}
     for person, word in zip(PEOPLE, expected.split(), strict=True):
-        client = Client()
+        client = Client(REMOTE_ADDR="203.0.113.9")
         enrollment = people[person]
         if enrollment is not None and enrollment.user is not None:
             client.force_login(enrollment.user)
@@ -153,11 +157,11 @@ def test_a_dropped_student_reaches_nothing(submission: Submission) -> None:
     member = submission.enrollment
     member.state = Enrollment.State.DROPPED
     member.save()
-    client = Client()
+    client = Client(REMOTE_ADDR="203.0.113.9")
     assert member.user is not None
     client.force_login(member.user)
     got = {name: client.generic(method, address(name, submission)).status_code for name, (method, _) in TABLE.items()}
-    open_to_all = {"healthz": 200, "receipts": 200, "today": 200}
+    open_to_all = {"healthz": 200, "readyz": 200, "receipts": 200, "today": 200}
     assert got == {name: open_to_all.get(name, 404) for name in TABLE}
 
 

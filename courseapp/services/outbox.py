@@ -89,7 +89,7 @@ def _message(mail: OutboxMail, connection: BaseEmailBackend) -> EmailMessage:
 def _failed(mail: OutboxMail, error: Exception) -> None:
     pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** (mail.attempts - 1))
     reason = f"{type(error).__name__}: {error}"
-    log.warning("Mail %s to %s was not sent (try %s of %s): %s", mail.pk, mail.to, mail.attempts, MOST_ATTEMPTS, reason)
+    log.warning("Mail %s was not sent (try %s of %s): %s", mail.pk, mail.attempts, MOST_ATTEMPTS, reason)
     _held(mail).update(last_error=reason.replace("\0", ""), not_before=database_now() + pause)
 
 

@@ -105,7 +105,7 @@ def hand_in(
         if submission.state == State.ACCEPTED:
             _judge(submission)
     if on_behalf:
-        log.info("%s handed in %s (receipt %s) on the student's behalf: %s", by, submission, submission.receipt_code, reason)
+        log.info("Account %s handed in hand-in %s on the student's behalf.", by.pk, submission.pk)
     return submission
 
 
@@ -289,7 +289,7 @@ def _judge(submission: Submission) -> None:
         runs.enqueue(submission=submission)
     except runs.NothingToRunError as error:
         if component.check_rows.exists():
-            log.error("%s is kept but cannot be judged: %s", submission, error)
+            log.error("Hand-in %s is kept but cannot be judged: %s", submission.pk, error)
 
 
 def _not_frozen(row: Submission, terms: Terms) -> None:

@@ -161,7 +161,7 @@ class Demo:
 
     def start_web(self) -> None:
         web = [sys.executable, "-m", "gunicorn", "courseapp.wsgi:application", "--bind", f"127.0.0.1:{self.port}", "--no-control-socket"]
-        web += ["--worker-class", "gthread", "--workers", "2", "--threads", "8", "--graceful-timeout", "3", "--access-logfile", "-"]
+        web += ["--worker-class", "gthread", "--workers", "2", "--threads", "8", "--graceful-timeout", "3"]
         self.supervisor.add(Child("web", web))
 
     def start_workers(self) -> None:
