@@ -57,10 +57,20 @@ def render_notebook(data: bytes) -> SafeString:
     return format_html('<div class="stack">{}</div>', format_html_join("", "{}", ((part,) for part in shown)))
 
 
-def _parsed(data: bytes) -> dict[str, Any]:
+def sources(data: bytes, *, most_parts: int) -> list[tuple[str, str]]:
+    """The kind (`code`, `markdown`, …) and the source of each cell, without outputs. UnreadableError when there are none to be had."""
+    cells = _cells(_parsed(data, most_parts))
+    if len(cells) > MOST_CELLS:
+        raise UnreadableError(f"This notebook has {len(cells)} cells; up to {MOST_CELLS} are compared.")
+    return [
+        (kind if isinstance(kind := cell.get("cell_type"), str) else "", _text(cell.get("source", cell.get("input")))) for cell in cells
+    ]
+
+
+def _parsed(data: bytes, most_parts: int = MOST_PARTS) -> dict[str, Any]:
     if len(data) > MOST_BYTES:
         raise UnreadableError(f"This notebook has {formats.filesize(len(data))}; up to {formats.filesize(MOST_BYTES)} are shown here.")
-    if sum(map(data.count, (b"{", b"[", b","))) > MOST_PARTS:
+    if sum(map(data.count, (b"{", b"[", b","))) > most_parts:
         raise UnreadableError("This notebook has too many parts to be shown here.")
     try:
         found = json.loads(data.decode("utf-8-sig", "replace"), parse_constant=str)
