@@ -6,6 +6,8 @@ from courseapp.models import Enrollment
 from grading.models import Component, Homework, Submission, SubmissionFile
 from grading.queries.due import released_now
 
+_MOST_DIGITS = 18  # more do not fit into a row's number
+
 
 def homework(member: Enrollment, slug: str) -> Homework:
     """A homework of the member's course. Students see it from its release on."""
@@ -49,6 +51,33 @@ def submission_file(found: Submission, pk: int) -> SubmissionFile:
     if row is None:
         raise Http404
     return row
+
+
+def starter(member: Enrollment, slug: str) -> Homework:
+    """A homework of the member's course that has starter files."""
+    found = homework(member, slug)
+    if not found.starter_sha256:
+        raise Http404
+    return found
+
+
+def comparison(member: Enrollment, found: Submission, wanted: str) -> Submission | Homework | None:
+    """What a hand-in is compared with: `starter`, or the number of a row of the same student and component.
+
+    Without a wish: the hand-in before it, else the starter files, else None.
+    """
+    if wanted == "starter":
+        return starter(member, found.component.homework.slug)
+    if wanted:
+        if not (wanted.isascii() and wanted.isdecimal() and len(wanted) <= _MOST_DIGITS):
+            raise Http404
+        other = submission_read(member, int(wanted))
+        if (other.component_id, other.enrollment_id) != (found.component_id, found.enrollment_id):
+            raise Http404
+        return other
+    rows = Submission.objects.select_related("component__homework__course", "enrollment")
+    before = rows.filter(component=found.component_id, enrollment=found.enrollment_id, number__lt=found.number).order_by("-number").first()
+    return before or (found.component.homework if found.component.homework.starter_sha256 else None)
 
 
 def receipt_read(user_id: int | None, code: str) -> Submission:

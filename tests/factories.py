@@ -1,6 +1,8 @@
 """Rows for tests: what a test does not say is made up. The course is in New York; its term began on 4 Sep 2023."""
 
 import hashlib
+import io
+import zipfile
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
@@ -187,6 +189,15 @@ class AccommodationFactory(DjangoModelFactory[Accommodation]):
 
     enrollment = factory.SubFactory(EnrollmentFactory)
     days = 2
+
+
+def starter(files: dict[str, bytes]) -> str:
+    """Puts starter files into the store as one zip; gives its SHA-256."""
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as target:
+        for path, content in files.items():
+            target.writestr(path, content)
+    return blobs.put_bytes(archive.getvalue()).sha256
 
 
 def component(homework: Homework, kind: str) -> Component:

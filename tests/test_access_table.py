@@ -43,6 +43,7 @@ TABLE: dict[str, tuple[str, str]] = {
     "submission-confirm": ("POST", "to no no no no no login"),
     "submission-choose": ("POST", "to no no no no no login"),
     "submission-rerun": ("POST", "no no no to to to login"),
+    "submission-diff": ("GET", OWNER_AND_STAFF),
     "submission-file": ("GET", OWNER_AND_STAFF),
     "submission-file-raw": ("GET", OWNER_AND_STAFF),
     "receipts": ("GET", "in in in in in in in"),
@@ -72,7 +73,7 @@ def submission() -> Iterator[Submission]:
         homework = factories.HomeworkFactory.create()
         blob_files = {"mlp.py": b"print('hello')\n"}
         made = factories.SubmissionFactory.create(component=factories.component(homework, "practice"), files=blob_files)
-        homework.starter_sha256 = made.files.get().sha256
+        homework.starter_sha256 = factories.starter({"mlp.py": b"print('start')\n"})
         homework.save()
         yield made
 

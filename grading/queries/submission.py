@@ -44,6 +44,7 @@ def page(reader: Enrollment, submission: Submission) -> dict[str, Any]:
         "component": component,
         "files": rows,
         "pdf": next((row for row in rows if row["path"].lower().endswith(".pdf")), None),
+        "since": _since(submission, files),
         "total_size": sum(file.size for file in files),
         "lateness": entry.lateness.label,
         "due_at": standing.terms.due.due.instant,
@@ -53,6 +54,14 @@ def page(reader: Enrollment, submission: Submission) -> dict[str, Any]:
         "may_rerun": reader.is_staff and standing.autograded,
         "may_choose": mine and not counts and not frozen and len(accepted) > 1 and entry in accepted,
     }
+
+
+def _since(submission: Submission, files: list[SubmissionFile]) -> str:
+    """What this hand-in can be compared with first: the one before it, else the starter files, if there is text to compare."""
+    if submission.number > 1:
+        return f"#{submission.number - 1}"
+    text = any(not file.path.lower().endswith(".pdf") for file in files)
+    return "the starter files" if text and submission.component.homework.starter_sha256 else ""
 
 
 def _confirm(standing: Standing, entry: Entry) -> dict[str, Any]:

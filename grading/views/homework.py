@@ -1,7 +1,7 @@
 """Homework as its students see it; staff see the same pages, without a place to hand in."""
 
 from django.contrib.auth.decorators import login_required
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
@@ -45,7 +45,5 @@ def statement(request: HttpRequest, course: str, slug: str) -> HttpResponse:
 @require_safe
 def starter(request: HttpRequest, course: str, slug: str) -> HttpResponseBase:
     reader = member(request, course)
-    homework = access.homework(reader, slug)
-    if not homework.starter_sha256:
-        raise Http404
+    homework = access.starter(reader, slug)
     return downloads.attachment(homework.starter_sha256, filename=f"{homework.slug}-starter.zip", content_type="application/zip")

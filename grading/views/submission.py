@@ -11,6 +11,7 @@ from django.views.decorators.http import require_POST, require_safe
 from courseapp import downloads
 from courseapp.access import member, staff
 from grading import access
+from grading.queries import comparing
 from grading.queries import submission as queries
 from grading.services import runs
 
@@ -42,6 +43,16 @@ def rerun(request: HttpRequest, course: str, pk: int) -> HttpResponse:
     run = runs.rerun(submission=submission, by=by)
     messages.success(request, f"Run {run.pk} is queued. The earlier result stands until it ends.")
     return redirect("submission", course, pk)
+
+
+@login_required
+@require_safe
+def diff(request: HttpRequest, course: str, pk: int) -> HttpResponse:
+    """What changed since another hand-in, or since the starter files."""
+    reader = member(request, course)
+    submission = access.submission_read(reader, pk)
+    before = access.comparison(reader, submission, request.GET.get("with", ""))
+    return render(request, "grading/submission/diff.html", comparing.page(submission, before))
 
 
 @login_required
