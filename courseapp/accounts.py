@@ -1,7 +1,24 @@
 """How allauth behaves here."""
 
+from typing import Any, NoReturn
+
 from allauth.account.adapter import DefaultAccountAdapter
+from allauth.account.models import EmailAddress
+from allauth.core.exceptions import ImmediateHttpResponse
+from allauth.core.internal.httpkit import get_client_ip
+from allauth.mfa.adapter import DefaultMFAAdapter
+from allauth.mfa.models import Authenticator
+from allauth.socialaccount.adapter import DefaultSocialAccountAdapter
+from allauth.socialaccount.models import SocialApp, SocialLogin
+from allauth.socialaccount.providers.base import AuthProcess
+from django.conf import settings
+from django.contrib import messages
 from django.http import HttpRequest
+from django.shortcuts import redirect, render
+
+from courseapp.models import User
+from courseapp.services import people, signon
+from courseapp.services.signon import Said
 
 
 class Adapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth ships no types
@@ -17,3 +34,78 @@ class Adapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth ships no 
 
     def is_open_for_signup(self, request: HttpRequest) -> bool:  # noqa: ARG002  # allauth's signature
         return False
+
+    def get_client_ip(self, request: HttpRequest) -> str:
+        """A web server that listens on a socket file names no address; the limits that count by account still hold."""
+        return get_client_ip(request) or "127.0.0.1"
+
+
+class SocialAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]  # as above
+    """An identity provider opens the account that is surely the person's, or makes one where a place waits; else a page says why not."""
+
+    def list_apps(self, request: HttpRequest, provider: str | None = None, client_id: str | None = None) -> list[SocialApp]:
+        """Only those of the settings: the database is no way to add somebody to be believed."""
+        return [app for app in super().list_apps(request, provider=provider, client_id=client_id) if app.pk is None]
+
+    def pre_social_login(self, request: HttpRequest, sociallogin: SocialLogin) -> None:
+        said = signon.said(sociallogin.account, sociallogin.email_addresses)
+        if not said.in_hosted_domain:
+            self._refuse(request, sociallogin, said, "domain")
+        owners = signon.accounts_of(said.known)
+        if sociallogin.state.get("process") == AuthProcess.CONNECT:
+            if any(owner != request.user for owner in owners):
+                messages.error(request, f"{sociallogin.provider.name} knows you by a name of another account here. Nothing was connected.")
+                raise ImmediateHttpResponse(redirect("socialaccount_connections"))
+        elif sociallogin.is_existing:
+            signon.remember(user=sociallogin.user, said=said)
+        elif len(owners) > 1:
+            self._refuse(request, sociallogin, said, "two accounts")
+        elif owners:
+            sociallogin.connect(request, owners[0])
+        else:
+            self._prepare(request, sociallogin, said)
+
+    def _prepare(self, request: HttpRequest, sociallogin: SocialLogin, said: Said) -> None:
+        """Make ready what `save_user` will save: only what the provider is believed, and the roster's address where it gave none."""
+        place = people.waiting(said.known)
+        if place is None and not (settings.SIGN_ON_ACCOUNTS == "anyone" and said.emails):
+            self._refuse(request, sociallogin, said, "no place" if said.names else "nothing confirmed")
+        email = said.emails[0] if said.emails else (place.email if place else "")
+        if signon.is_claimed(email):
+            self._refuse(request, sociallogin, said, "claimed", email=email)
+        user = sociallogin.user
+        user.email, user.username = email, said.username
+        if place is not None:
+            user.first_name, user.last_name = user.first_name or place.first_name, user.last_name or place.last_name
+        sociallogin.email_addresses = [EmailAddress(email=row, verified=True, primary=row == email) for row in said.emails]
+
+    def _refuse(self, request: HttpRequest, sociallogin: SocialLogin, said: Said, reason: str, **more: str) -> NoReturn:
+        context = {"provider": sociallogin.provider, "said": said, "reason": reason, **more}
+        raise ImmediateHttpResponse(render(request, "socialaccount/refused.html", context, status=403))
+
+    def is_open_for_signup(self, request: HttpRequest, sociallogin: SocialLogin) -> bool:  # noqa: ARG002  # allauth's signature
+        """`pre_social_login` let nobody through who has no place."""
+        return True
+
+    def save_user(self, request: HttpRequest, sociallogin: SocialLogin, form: Any = None) -> User:
+        said = signon.said(sociallogin.account, sociallogin.email_addresses)
+        user = super().save_user(request, sociallogin, form)
+        signon.remember(user=user, said=said)
+        assert isinstance(user, User)
+        return user
+
+
+class FactorAdapter(DefaultMFAAdapter):  # type: ignore[misc]  # as above
+    """The second factor, in this site's words."""
+
+    error_messages = {
+        **DefaultMFAAdapter.error_messages,
+        "add_email_blocked": "No address can be added while a second factor is on. Switch it off, add the address, switch it on again.",
+        "cannot_generate_recovery_codes": "Recovery codes stand in for a second factor. Set one up first.",
+        "incorrect_code": "This code is not right, or its time is over. Enter the newest one.",
+        "unverified_email": "Confirm all your email addresses first, or remove those that are not yours.",
+    }
+
+    def generate_authenticator_name(self, user: User, type: Authenticator.Type) -> str:  # allauth's name
+        number = Authenticator.objects.filter(user=user, type=type).count() + 1
+        return "Passkey" if number == 1 else f"Passkey {number}"

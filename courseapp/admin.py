@@ -3,12 +3,18 @@
 from collections.abc import Callable
 
 from allauth.account.decorators import secure_admin_login
+from allauth.mfa import admin as _factors  # noqa: F401  # registered before it is unregistered below
+from allauth.mfa.models import Authenticator
+from allauth.socialaccount import admin as _connections  # noqa: F401
+from allauth.socialaccount.models import SocialAccount, SocialApp, SocialToken
+from allauth.usersessions import admin as _sessions  # noqa: F401
+from allauth.usersessions.models import UserSession
 from django.contrib import admin, messages
 from django.contrib.auth.admin import UserAdmin
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 
-from courseapp.models import Course, Enrollment, OutboxMail, Section, User
+from courseapp.models import Course, Enrollment, Identity, OutboxMail, Section, User
 from courseapp.services import people
 
 admin.site.site_header = "Administration"
@@ -46,6 +52,49 @@ class AccountAdmin(UserAdmin):  # type: ignore[type-arg]  # as above
         if not change:
             obj.vouched = True  # an account made here was made by staff
         super().save_model(request, obj, form, change)
+
+
+@admin.register(Identity)
+class IdentityAdmin(ReadOnlyAdmin):
+    """Removed when a provider was wrong: its name then opens nothing any more."""
+
+    list_display = ("kind", "value", "user", "provider", "created_at")
+    list_filter = ("kind", "provider")
+    search_fields = ("value", "user__email")
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return request.user.has_perm("courseapp.delete_identity")
+
+
+# Identity providers come from the environment, and a session is its owner's to end.
+for _model in (SocialApp, SocialToken, UserSession, Authenticator, SocialAccount):
+    admin.site.unregister(_model)
+
+
+@admin.register(Authenticator)
+class AuthenticatorAdmin(ReadOnlyAdmin):
+    """A second factor that its owner has lost is deleted here; the secret in it is not shown."""
+
+    list_display = ("user", "type", "created_at", "last_used_at")
+    list_filter = ("type",)
+    search_fields = ("user__email",)
+    exclude = ("data",)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return request.user.has_perm("mfa.delete_authenticator")
+
+
+@admin.register(SocialAccount)
+class ConnectionAdmin(ReadOnlyAdmin):
+    """Which account of an identity provider opens which account here; deleted when it is the wrong one."""
+
+    list_display = ("user", "provider", "uid", "date_joined", "last_login")
+    list_filter = ("provider",)
+    search_fields = ("user__email", "uid")
+    exclude = ("extra_data",)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return request.user.has_perm("socialaccount.delete_socialaccount")
 
 
 class SectionInline(admin.TabularInline):  # type: ignore[type-arg]  # as above

@@ -6,14 +6,22 @@ import time
 import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from django.conf import settings
+from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import redirect, render, resolve_url
+from django.urls import Resolver404, resolve
 from django.utils.cache import patch_cache_control
 
 from courseapp import logs, metrics
 from courseapp.formats import filesize
+from courseapp.models import User
+from courseapp.queries import owes_second_factor
+
+_ACCOUNT_PAGES = ("account_", "mfa_", "socialaccount_", "usersessions_", "healthz", "readyz")
+_SIGN_ON = {"openid_connect_login", "google_login", "saml_login"}
 
 access_log = logging.getLogger("courseapp.access")
 
@@ -85,6 +93,49 @@ def _request_id(request: HttpRequest) -> str:
     """The proxy's number for the request, where its header is trusted and holds one; else one of our own."""
     given = request.headers.get(settings.TRUSTED_REQUEST_ID_HEADER, "") if settings.TRUSTED_REQUEST_ID_HEADER else ""
     return given if re.fullmatch(r"[\w.-]{8,64}", given, re.ASCII) else uuid.uuid4().hex
+
+
+def second_factor(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
+    """Whoever must have a second factor and has none reaches only the pages on which one is set up."""
+
+    def middleware(request: HttpRequest) -> HttpResponse:
+        if not isinstance(request.user, User) or not owes_second_factor(request.user) or _is_about_the_account(request.path_info):
+            return get_response(request)
+        owed = "Staff need a second factor here: set up an app or a passkey, then go on."
+        if request.path_info.startswith("/api/"):
+            return JsonResponse({"detail": owed}, status=403)
+        if getattr(request, "htmx", None):
+            return HttpResponse(status=204, headers={"HX-Redirect": resolve_url("mfa_index")})
+        messages.warning(request, owed)
+        return redirect("mfa_index")
+
+    return middleware
+
+
+def leaving(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
+    """Go on to an identity provider by a page of our own.
+
+    The content security policy lets forms post to this site only, and browsers hold the redirects that follow to it as well.
+    """
+
+    def middleware(request: HttpRequest) -> HttpResponse:
+        response = get_response(request)
+        there = response.get("Location", "")
+        match = request.resolver_match
+        if match is None or match.url_name not in _SIGN_ON or request.method != "POST" or not urlsplit(there).netloc:
+            return response
+        page = render(request, "socialaccount/leaving.html", {"there": there, "host": urlsplit(there).hostname})
+        page.cookies.update(response.cookies)
+        return page
+
+    return middleware
+
+
+def _is_about_the_account(path: str) -> bool:
+    try:
+        return (resolve(path).url_name or "").startswith(_ACCOUNT_PAGES)
+    except Resolver404:
+        return False
 
 
 def _proxy_start(request: HttpRequest) -> datetime | None:

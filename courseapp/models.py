@@ -38,6 +38,27 @@ class User(AbstractUser):
         return (self.first_name[:1] + self.last_name[:1]).upper() or self.email[:1].upper()
 
 
+class Identity(models.Model):
+    """A name by which an identity provider that decides such names knows a person: as good as an address that they confirmed."""
+
+    class Kind(models.TextChoices):
+        USERNAME = "username"
+        INSTITUTIONAL_ID = "institutional_id", "institutional id"
+
+    user = models.ForeignKey(User, models.CASCADE, related_name="identities")
+    kind = models.CharField(max_length=16, choices=Kind.choices)
+    value = models.CharField(max_length=150)
+    provider = models.CharField(max_length=40)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        verbose_name_plural = "identities"
+        constraints = [models.UniqueConstraint("kind", Lower("value"), name="identity_unique")]
+
+    def __str__(self) -> str:
+        return f"{self.get_kind_display()} {self.value}"
+
+
 class Course(models.Model):
     """One offering of a course in one term."""
 

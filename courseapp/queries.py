@@ -3,7 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from courseapp.models import Enrollment, Role, Section
+from allauth.mfa.models import Authenticator
+from django.conf import settings
+
+from courseapp.models import Enrollment, Role, Section, User
 
 STAFF_ORDER = (Role.INSTRUCTOR, Role.TA, Role.GRADER)
 
@@ -41,3 +44,13 @@ def roster(reader: Enrollment, section: str = "") -> Roster:
     picked = next((row for row in sections if row.name == section), None)
     students = [row for row in rows if not row.is_staff and (picked is None or row.section_id == picked.pk)]
     return Roster(staff, students, sections, picked)
+
+
+def owes_second_factor(user: User) -> bool:
+    """The site asks one of everybody who sees other people's work or marks, and this person has not set one up."""
+    if settings.MFA_REQUIRED_FOR != "staff":
+        return False
+    staff = user.is_staff or user.is_superuser
+    if not staff and not Enrollment.objects.filter(user=user, state=Enrollment.State.ACTIVE).exclude(role=Role.STUDENT).exists():
+        return False
+    return not Authenticator.objects.filter(user=user, type__in=(Authenticator.Type.TOTP, Authenticator.Type.WEBAUTHN)).exists()

@@ -8,7 +8,7 @@ from celery.schedules import schedule
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 
-from courseapp import env, logs
+from courseapp import env, logs, providers
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 DATA_DIR = env.private_folder("DATA_DIR", BASE_DIR / "var", ("run", "run/metrics", "uploads", "runtimes"))
@@ -19,6 +19,8 @@ SECRET_KEY_FALLBACKS = env.words("SECRET_KEY_FALLBACKS", "")
 ALLOWED_HOSTS = env.words("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]")
 CSRF_TRUSTED_ORIGINS = env.words("CSRF_TRUSTED_ORIGINS", "")
 SITE_URL = env.url("SITE_URL", "http://127.0.0.1:8000", ("http", "https")).rstrip("/")
+
+SIGN_ON = providers.from_environment()
 
 INSTALLED_APPS = [
     "courseapp",
@@ -32,6 +34,10 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "allauth",
     "allauth.account",
+    "allauth.socialaccount",
+    "allauth.mfa",
+    "allauth.usersessions",
+    *SIGN_ON.apps,
     "django_htmx",
     "rest_framework",
     "csp",
@@ -53,6 +59,8 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "allauth.account.middleware.AccountMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
+    "courseapp.middleware.second_factor",
+    "courseapp.middleware.leaving",
 ]
 
 ROOT_URLCONF = "courseapp.urls"
@@ -119,6 +127,20 @@ ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*", "password2*"]
 ACCOUNT_EMAIL_VERIFICATION = "optional"
 ACCOUNT_SESSION_REMEMBER = True
 ACCOUNT_LOGOUT_ON_PASSWORD_CHANGE = True
+# By account the limits stop somebody who guesses; by address they are wide, for a lecture hall is one address at 23:50.
+ACCOUNT_RATE_LIMITS = {"login": "300/m/ip", "login_failed": "60/m/ip,5/300s/key", "reset_password": "100/m/ip,5/m/key"}
+MFA_RATE_LIMITS = {"webauthn_login": "300/m/ip"}
+ALLAUTH_TRUSTED_PROXY_COUNT = env.number("TRUSTED_PROXY_COUNT", 1 if env.flag("TRUST_PROXY", False) else 0, least=0, most=10)
+SOCIALACCOUNT_ADAPTER = "courseapp.accounts.SocialAdapter"
+SOCIALACCOUNT_PROVIDERS = SIGN_ON.providers
+SOCIALACCOUNT_REAUTHENTICATION_REQUIRED = True
+NETID_DOMAINS = providers.netid_domains()
+SIGN_ON_ACCOUNTS = env.choice("SIGN_ON_ACCOUNTS", "place", ("place", "anyone"))
+MFA_ADAPTER = "courseapp.accounts.FactorAdapter"
+MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
+MFA_PASSKEY_LOGIN_ENABLED = True
+MFA_TOTP_TOLERANCE = 1
+MFA_REQUIRED_FOR = env.choice("MFA_REQUIRED_FOR", "nobody", ("nobody", "staff"))
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},

@@ -21,6 +21,14 @@ def test_every_environment_variable_is_on_the_operations_page() -> None:
     assert sorted(name for name in read if f"`{name}`" not in page) == []
 
 
+def test_every_variable_of_an_identity_provider_is_on_the_sign_on_page() -> None:
+    source = (ROOT / "courseapp" / "providers.py").read_text()
+    read = set(re.findall(r'"((?:OIDC|GOOGLE|SAML|NETID)_[A-Z_]+)"', source))
+    page = (ROOT / "docs" / "sign-on.md").read_text()
+    assert {"OIDC_ISSUER", "GOOGLE_CLIENT_ID", "SAML_METADATA_URL", "NETID_DOMAINS"} <= read
+    assert sorted(name for name in read if f"`{name}`" not in page) == []
+
+
 def test_every_make_target_of_the_readme_exists() -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     named = set(re.findall(r"make ([a-z-]+)", (ROOT / "README.md").read_text()))
