@@ -160,6 +160,35 @@ class Enrollment(models.Model):
         return self.role == Role.INSTRUCTOR
 
 
+class ApiToken(models.Model):
+    """A key with which programs use the API in somebody's name. The key itself is never stored: `digest` is its SHA-256."""
+
+    class Scope(models.TextChoices):
+        READ = "read", "Read my courses, homework and hand-ins"
+        SUBMIT = "submit", "Hand in, confirm late work, choose what counts"
+        STAFF = "staff", "Read as course staff: hand-ins of others and the roster"
+
+    user = models.ForeignKey(User, models.CASCADE, related_name="api_tokens")
+    name = models.CharField(max_length=60)
+    prefix = models.CharField(max_length=12, help_text="How the key begins, to tell it from others.")
+    digest = models.CharField(max_length=64, unique=True)
+    scopes: "models.JSONField[list[str], list[str]]" = models.JSONField(default=list)
+    created_at = models.DateTimeField()
+    expires_at = models.DateTimeField()
+    last_used_at = models.DateTimeField(null=True, blank=True)
+    revoked_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["-created_at", "-pk"]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.prefix}…)"
+
+    @property
+    def scope_labels(self) -> list[str]:
+        return [scope.label for scope in self.Scope if scope.value in self.scopes]
+
+
 class OutboxMail(models.Model):
     """A mail to send, written in the transaction that caused it. Sent once; a failure is kept with its reason and tried again."""
 
