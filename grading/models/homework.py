@@ -183,6 +183,9 @@ class Submission(models.Model):
     handed_in_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+")
     on_behalf_reason = models.TextField(blank=True)
     stated_at = models.DateTimeField(null=True, blank=True, help_text="On behalf only: when the student had the work ready.")
+    idempotency_key = models.CharField(
+        max_length=64, blank=True, help_text="Named by a program, so that its second try is no second hand-in."
+    )
     receipt_code = models.CharField(max_length=16, unique=True)
     receipt_text = models.TextField(help_text="The signed document, byte for byte.")
     receipt_signature = models.CharField(max_length=64)
@@ -192,6 +195,9 @@ class Submission(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["component", "enrollment", "number"], name="submission_number_unique"),
             models.UniqueConstraint(fields=["component", "enrollment"], condition=models.Q(chosen=True), name="submission_one_chosen"),
+            models.UniqueConstraint(
+                fields=["handed_in_by", "idempotency_key"], condition=~models.Q(idempotency_key=""), name="submission_key_unique"
+            ),
         ]
         indexes = [models.Index(fields=["component", "enrollment", "state", "days_late"], name="submission_tally")]
 

@@ -53,10 +53,12 @@ def hand_in(
     confirmed_days: int | None,
     on_behalf_reason: str = "",
     stated_at: datetime | None = None,
+    idempotency_key: str = "",
 ) -> Submission:
     """Keep a hand-in. Refused when nothing is kept; look at the row's state for what was kept but does not count.
 
     `confirmed_days`: the student agreed to what so many days late cost. `stated_at` is for staff, who hand in on somebody's behalf.
+    `idempotency_key`: the same files sent again under the same key are the same hand-in, which is returned as it was kept.
     """
     on_behalf = by.pk != enrollment.user_id
     reason = " ".join(on_behalf_reason.split())
@@ -69,7 +71,7 @@ def hand_in(
     if stated_at is not None and not (on_behalf and terms.release <= stated_at <= received_at):
         raise Refused("The stated time must lie between the homework's release and now.", status=400)
     oracle = component.check_rows.exclude(visibility="visible").exists()
-    if not on_behalf:
+    if not on_behalf and _of_key(by, idempotency_key) is None:
         _hold_to_cap(component, enrollment, received_at, oracle=oracle)
     prepared = prepare(component, files)
     if isinstance(prepared, Problems):
@@ -77,6 +79,8 @@ def hand_in(
     rows = _keep(prepared)
     with transaction.atomic():
         _lock(enrollment)
+        if (earlier := _of_key(by, idempotency_key)) is not None:
+            return _same(earlier, component, enrollment, rows)
         if not on_behalf:
             _hold_to_cap(component, enrollment, received_at, oracle=oracle)
         submission = Submission(
@@ -90,6 +94,7 @@ def hand_in(
             handed_in_by=by,
             on_behalf_reason=reason if on_behalf else "",
             stated_at=stated_at,
+            idempotency_key=idempotency_key,
             receipt_code=_new_code(),
         )
         late = terms.lateness(submission.counted_at)
@@ -227,6 +232,25 @@ def _read(submission: Submission) -> tuple[Submission, Terms]:
         pk=submission.pk
     )
     return row, terms_for(row.component, row.enrollment)
+
+
+def _of_key(by: User, key: str) -> Submission | None:
+    if not key:
+        return None
+    found = Submission.objects.filter(handed_in_by=by, idempotency_key=key)
+    return found.select_related("component__homework__course", "component__homework__bundle", "enrollment").first()
+
+
+def _same(earlier: Submission, component: Component, enrollment: Enrollment, rows: Sequence[SubmissionFile]) -> Submission:
+    """The hand-in that was kept under this key, if it is what is sent now."""
+    kept = set(earlier.files.values_list("path", "sha256"))
+    if (earlier.component_id, earlier.enrollment_id) == (component.pk, enrollment.pk) and kept == {(row.path, row.sha256) for row in rows}:
+        return earlier
+    raise Refused(
+        f"The Idempotency-Key was used for hand-in #{earlier.number} of {earlier.component}, with other files; use a new key for these.",
+        kept=f"Nothing was handed in now. Hand-in #{earlier.number} stays as it is.",
+        status=422,
+    )
 
 
 def _next_number(component: Component, enrollment: Enrollment) -> int:
