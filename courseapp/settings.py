@@ -40,6 +40,7 @@ INSTALLED_APPS = [
     *SIGN_ON.apps,
     "django_htmx",
     "rest_framework",
+    "drf_spectacular",
     "csp",
 ]
 
@@ -146,6 +147,41 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
 ]
+
+# The API
+API_REQUESTS_PER_MINUTE = {
+    "read": env.number("API_READS_PER_MINUTE", 300, least=1, most=1_000_000),
+    "submit": env.number("API_HAND_INS_PER_MINUTE", 30, least=1, most=1_000_000),
+    "staff": env.number("API_STAFF_READS_PER_MINUTE", 120, least=1, most=1_000_000),
+}
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["courseapp.api.TokenAuthentication", "rest_framework.authentication.SessionAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": ["courseapp.api.Scoped"],
+    "DEFAULT_THROTTLE_CLASSES": ["courseapp.api.PerMinute"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "courseapp.api.AlwaysJson",
+    "DEFAULT_METADATA_CLASS": None,
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "courseapp.api.refusal",
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "courseapp",
+    "VERSION": "1",
+    "DESCRIPTION": "Courses, homework and hand-ins, by the same rules as the pages.",
+    "OAS_VERSION": "3.1.0",
+    "SERVERS": [{"url": SITE_URL}],
+    "SCHEMA_PATH_PREFIX": "/api/v1",
+    "COMPONENT_SPLIT_REQUEST": True,
+    "ENUM_NAME_OVERRIDES": {
+        "HandInState": "grading.api.serializers.HAND_IN_STATES",
+        "RunState": "grading.api.serializers.RUN_STATES",
+        "PlaceState": "grading.api.serializers.PLACE_STATES",
+    },
+    "SERVE_INCLUDE_SCHEMA": False,
+    "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
+    "SORT_OPERATIONS": False,
+}
 
 # Language and time: pages show the course's own zone.
 LANGUAGE_CODE = "en"

@@ -38,6 +38,7 @@ class PatientUploadHandler(TemporaryFileUploadHandler):
 
 
 def problem(request: HttpRequest) -> str:
-    """Why the files of this request could not be written; empty when they could."""
+    """The sentence that says why the files of this request could not be written; empty when they could."""
     request.FILES  # noqa: B018  # reads the body, if nobody did
-    return getattr(request, "upload_problem", "")
+    reason = getattr(request, "upload_problem", "")
+    return f"The server could not write your files ({reason}). Send them again later." if reason else ""

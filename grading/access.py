@@ -1,7 +1,8 @@
 """The only way to a grading object. The sender's enrollment is the proof that they belong to the course; the rest is decided here."""
 
-from django.http import Http404
+from django.http import Http404, HttpRequest
 
+from courseapp.access import member as member_of
 from courseapp.models import Enrollment
 from grading.models import Component, Homework, Submission, SubmissionFile
 from grading.queries.due import released_now
@@ -36,6 +37,15 @@ def submission_read(member: Enrollment, pk: int) -> Submission:
     if found is None or not (member.is_staff or found.enrollment_id == member.pk):
         raise Http404
     return found
+
+
+def submission_and_reader(request: HttpRequest, pk: int) -> tuple[Enrollment, Submission]:
+    """A hand-in by its number alone, with the sender's place in its course."""
+    course = Submission.objects.filter(pk=pk).values_list("component__homework__course__slug", flat=True).first()
+    if course is None:
+        raise Http404
+    reader = member_of(request, course)
+    return reader, submission_read(reader, pk)
 
 
 def submission_own(member: Enrollment, pk: int) -> Submission:

@@ -1,6 +1,6 @@
 """Addresses of everything that ends in a number."""
 
-from django.urls import path
+from django.urls import include, path
 
 from grading.views import handin, homework, receipts, staff, submission
 
@@ -21,6 +21,7 @@ urlpatterns = [
     path("c/<slug:course>/submissions/<int:pk>/diff/", submission.diff, name="submission-diff"),
     path("c/<slug:course>/submissions/<int:pk>/files/<int:file_pk>/", submission.file, name="submission-file"),
     path("c/<slug:course>/submissions/<int:pk>/files/<int:file_pk>/raw/", submission.file_raw, name="submission-file-raw"),
+    path("api/v1/", include("grading.api.urls")),
     path("receipts/", receipts.verify, name="receipts"),
     path("receipts/<str:code>/", receipts.page, name="receipt"),
 ]

@@ -1,7 +1,7 @@
 """Every address against everybody: the table of docs/people.md, held. A URL that is missing from it fails.
 
 `in` is 200, `to` a redirect, `made` 201, `no` 404 (what one may not see looks like what is not there), `login` a redirect to the
-sign-in page, `bad` 400: the request was let in and its form refused.
+sign-in page, `bad` 400: the request was let in and its form refused, `auth` 401, as the API asks for a sign-in.
 """
 
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ from tests import factories
 
 pytestmark = pytest.mark.django_db
 
-STATUS = {"in": 200, "to": 302, "no": 404, "login": 302, "bad": 400}
+STATUS = {"in": 200, "to": 302, "no": 404, "login": 302, "bad": 400, "auth": 401}
 PEOPLE = ("owner", "classmate", "outsider", "grader", "ta", "instructor", "anonymous")
 MEMBERS = "in in no in in in login"
 OWNER_AND_STAFF = "in no no in in in login"
@@ -46,6 +46,17 @@ TABLE: dict[str, tuple[str, str]] = {
     "submission-diff": ("GET", OWNER_AND_STAFF),
     "submission-file": ("GET", OWNER_AND_STAFF),
     "submission-file-raw": ("GET", OWNER_AND_STAFF),
+    "api-courses": ("GET", "in in in in in in auth"),
+    "api-homeworks": ("GET", "in in no in in in auth"),
+    "api-homework": ("GET", "in in no in in in auth"),
+    "api-submissions": ("GET", "in in no in in in auth"),
+    "api-staff-submissions": ("GET", "no no no in in in auth"),
+    "api-roster": ("GET", "no no no in in in auth"),
+    "api-submission": ("GET", "in no no in in in auth"),
+    "api-receipt": ("GET", "in no no in in in auth"),
+    "api-confirm": ("POST", "bad no no no no no auth"),
+    "api-choose": ("POST", "in no no no no no auth"),
+    "api-nothing": ("GET", "no no no no no no no"),
     "receipts": ("GET", "in in in in in in in"),
     "receipt": ("GET", OWNER_AND_STAFF),
 }
@@ -105,6 +116,15 @@ def address(name: str, submission: Submission) -> str:
         "course": [course],
         "people": [course],
         "homework-list": [course],
+        "api-courses": [],
+        "api-homeworks": [course],
+        "api-roster": [course],
+        "api-submissions": [course, homework.slug, "practice"],
+        "api-submission": [submission.pk],
+        "api-receipt": [submission.pk],
+        "api-confirm": [submission.pk],
+        "api-choose": [submission.pk],
+        "api-nothing": [],
         "submit": [course, homework.slug, "practice"],
         "submit-on-behalf": [course, homework.slug, "practice"],
         "publish": [course, homework.slug, "practice"],
@@ -162,7 +182,7 @@ def test_a_dropped_student_reaches_nothing(submission: Submission) -> None:
     assert member.user is not None
     client.force_login(member.user)
     got = {name: client.generic(method, address(name, submission)).status_code for name, (method, _) in TABLE.items()}
-    open_to_all = {"healthz": 200, "readyz": 200, "receipts": 200, "today": 200}
+    open_to_all = {"healthz": 200, "readyz": 200, "receipts": 200, "today": 200, "api-courses": 200}
     assert got == {name: open_to_all.get(name, 404) for name in TABLE}
 
 

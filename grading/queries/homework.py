@@ -79,6 +79,7 @@ class Current:
 @dataclass(frozen=True)
 class ComponentBox:
     component: Component
+    terms: Terms
     autograded: bool
     chips: list[Chip]
     segments: Any
@@ -214,6 +215,7 @@ def _box(
     handed_in = shown and shown.accepted
     return ComponentBox(
         component=component,
+        terms=terms,
         autograded=standing.autograded,
         chips=[] if reader.is_staff else _chips(standing, seen),
         segments=terms.timeline,

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from grading.models import RunResult
+from grading.models import Check, RunResult
 from grading.policy.visibility import Moment, Viewer, closed_line, may_see_check
 
 FAULTS = {
@@ -89,6 +89,33 @@ def result_card(result: RunResult, viewer: Viewer, moment: Moment, *, score_seen
         recorded=result.recorded,
         provenance=tuple(_flat(result.provenance)) if viewer.staff else (),
     )
+
+
+@dataclass(frozen=True)
+class CheckLine:
+    """A check, or a group of closed ones, before anything ran. `opens` says when a closed group does."""
+
+    title: str
+    points: Decimal
+    checks: int
+    opens: str
+
+
+def check_lines(checks: Iterable[Check], viewer: Viewer, moment: Moment) -> list[CheckLine]:
+    """What `viewer` may know of a component's checks beforehand."""
+    lines: list[CheckLine] = []
+    closed: dict[str, list[Check]] = {}
+    for check in checks:
+        sight = may_see_check(viewer, moment, check.visibility)  # type: ignore[arg-type]  # the column holds the gate's words
+        if sight.detail == "full":
+            lines.append(CheckLine(check.title, check.points, 1, ""))
+        elif sight.detail == "closed":
+            closed.setdefault(sight.until, []).append(check)
+    for until, group in closed.items():
+        points = sum((check.points for check in group), Decimal(0))
+        title = closed_line(checks=len(group), points=points, out_of=points, score_seen=False).split(",")[0]
+        lines.append(CheckLine(title, points, len(group), until))
+    return lines
 
 
 def _row(check: dict[str, Any], *, staff: bool, said: str) -> CheckRow:

@@ -53,8 +53,8 @@ def submit(request: HttpRequest, course: str, slug: str, kind: str) -> HttpRespo
 
 
 def _files(request: HttpRequest) -> "list[UploadedFile[Any]]":
-    if reason := uploads.problem(request):
-        raise handin.Refused(f"The server could not write your files ({reason}). Send them again later.", status=507)
+    if problem := uploads.problem(request):
+        raise handin.Refused(problem, status=507)
     return request.FILES.getlist("files")
 
 
