@@ -25,6 +25,26 @@ _SIGN_ON = {"openid_connect_login", "google_login", "saml_login"}
 
 access_log = logging.getLogger("courseapp.access")
 
+PERMISSIONS = ", ".join(
+    f"{name}=()"
+    for name in (
+        "accelerometer",
+        "autoplay",
+        "camera",
+        "display-capture",
+        "geolocation",
+        "gyroscope",
+        "magnetometer",
+        "microphone",
+        "midi",
+        "payment",
+        "serial",
+        "usb",
+        "xr-spatial-tracking",
+    )
+)
+"""Passkeys, the clipboard and full screen stay as browsers have them: for this site alone."""
+
 PROBES = {"healthz", "readyz", "metrics"}
 """Routes that machines ask every few seconds."""
 
@@ -73,6 +93,18 @@ def body_size(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[
             error = f"The upload has {filesize(int(length))}; accepted are {settings.MAX_BODY_MB} MB."
             return JsonResponse({"error": error, "kept": "Nothing was handed in. Your files are still chosen."}, status=413)
         return get_response(request)
+
+    return middleware
+
+
+def closed_to_others(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
+    """Pages ask for no device of their reader's, and nothing of them can be put into other sites' pages."""
+
+    def middleware(request: HttpRequest) -> HttpResponse:
+        response = get_response(request)
+        response.setdefault("Permissions-Policy", PERMISSIONS)
+        response.setdefault("Cross-Origin-Resource-Policy", "same-origin")
+        return response
 
     return middleware
 

@@ -184,7 +184,7 @@ class Upload {
 
   post() {
     const data = new FormData();
-    data.set("csrfmiddlewaretoken", cookie("csrftoken") ?? this.form.elements.csrfmiddlewaretoken.value);
+    data.set("csrfmiddlewaretoken", cookie("__Host-csrftoken") ?? cookie("csrftoken") ?? this.form.elements.csrfmiddlewaretoken.value);
     data.set("confirm_late", this.agreed);
     data.set("own_work", this.form.elements.own_work.value);
     for (const file of this.files) data.append("files", file, file.name);
