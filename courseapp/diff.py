@@ -17,7 +17,7 @@ MOST_TOKENS = 400  # of a line; in longer ones only the common beginning and end
 MOST_CHARACTERS = 4_000  # of a text that is looked at to find its partner
 ALIKE = 0.5
 
-_WORD = re.compile(r"\w+|[^\w\s]")
+_WORD = re.compile(r"\w+")
 _TOKEN = re.compile(r"\w+|\s+|[^\w\s]")
 
 Span = tuple[int, int]
@@ -109,17 +109,17 @@ def pairs(old: Sequence[str], new: Sequence[str], budget: Budget) -> list[tuple[
     """Which of the replaced texts belong together, in order: each with the later one that is most alike, if half of the words are."""
     if not budget.take(sum(map(len, old)) // 8 + sum(map(len, new)) // 8):
         return []
-    bags_old, bags_new = ([Counter(_WORD.findall(text[:MOST_CHARACTERS])) for text in side] for side in (old, new))
+    bags_old, bags_new = ([bag(text) for text in side] for side in (old, new))
     found: list[tuple[int, int]] = []
     begin = 0
-    for i, bag in enumerate(bags_old):
+    for i, wanted in enumerate(bags_old):
         best, at = 0.0, -1
         for j in range(begin, len(new)):
-            if not budget.take(8 + len(bag)):
+            if not budget.take(8 + len(wanted)):
                 return found
-            likeness = _likeness(bag, bags_new[j])
-            if likeness > best:
-                best, at = likeness, j
+            alike = likeness(wanted, bags_new[j])
+            if alike > best:
+                best, at = alike, j
         if best >= ALIKE:
             found.append((i, at))
             begin = at + 1
@@ -146,7 +146,14 @@ def _bisect(most: int, same: Callable[[int, int], bool]) -> int:
     return low
 
 
-def _likeness(a: Counter[str], b: Counter[str]) -> float:
+def bag(text: str) -> Counter[str]:
+    """The words of a text without their order; its signs, where it has no words."""
+    text = text[:MOST_CHARACTERS]
+    return Counter(_WORD.findall(text)) or Counter(text.split())
+
+
+def likeness(a: Counter[str], b: Counter[str]) -> float:
+    """0 for nothing in common, 1 for the same words."""
     total = a.total() + b.total()
     return 2 * (a & b).total() / total if total else 1.0
 

@@ -202,10 +202,10 @@ def _table(rows: Sequence[str], caption: str) -> str:
 
 def _range(hunk: Hunk) -> str:
     def said(begin: int, end: int) -> str:
-        return "none" if begin == end else f"line {end}" if end - begin == 1 else f"lines {begin + 1}–{end}"
+        return "" if begin == end else f"line {end}" if end - begin == 1 else f"lines {begin + 1}–{end}"
 
     old, new = said(hunk.old_from, hunk.old_to), said(hunk.new_from, hunk.new_to)
-    return old.capitalize() if old == new else f"Before: {old}. Now: {new}."
+    return f"Before: {old}. Now: {new}." if old and new and old != new else (new or old).capitalize()
 
 
 def _fold(sides: tuple[_Side, _Side], begin: tuple[int, int], end: tuple[int, int], page: Page) -> str:
@@ -316,7 +316,7 @@ def _cell(one: CellChange, old: list[Cell], new: list[Cell], page: Page) -> tupl
     word, tone = WORDS[one.kind]
     place = f"Cell {(one.new if one.new is not None else one.old or 0) + 1}"
     if one.kind in {"moved", "changed"} and one.old != one.new and one.old is not None:
-        place += f", before cell {one.old + 1}"
+        place += f" (was cell {one.old + 1})"
     head = format_html('<h3>{} <span class="muted small">{}</span> <span class="chip {}">{}</span></h3>', place, kind, tone, word)
     if one.kind == "moved":
         first = next((line for line in source.split("\n") if line.strip()), "")
