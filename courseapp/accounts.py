@@ -1,6 +1,6 @@
 """How allauth behaves here."""
 
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from allauth.account.adapter import DefaultAccountAdapter
 from allauth.account.models import EmailAddress
@@ -43,6 +43,11 @@ class Adapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth ships no 
 class SocialAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]  # as above
     """An identity provider opens the account that is surely the person's, or makes one where a place waits; else a page says why not."""
 
+    error_messages = {
+        **DefaultSocialAccountAdapter.error_messages,
+        "no_password": "This is your only way in. Set a password first, then disconnect it.",
+    }
+
     def list_apps(self, request: HttpRequest, provider: str | None = None, client_id: str | None = None) -> list[SocialApp]:
         """Only those of the settings: the database is no way to add somebody to be believed."""
         return [app for app in super().list_apps(request, provider=provider, client_id=client_id) if app.pk is None]
@@ -63,10 +68,10 @@ class SocialAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]  # as ab
         elif owners:
             sociallogin.connect(request, owners[0])
         else:
-            self._prepare(request, sociallogin, said)
+            self._make(request, sociallogin, said)
 
-    def _prepare(self, request: HttpRequest, sociallogin: SocialLogin, said: Said) -> None:
-        """Make ready what `save_user` will save: only what the provider is believed, and the roster's address where it gave none."""
+    def _make(self, request: HttpRequest, sociallogin: SocialLogin, said: Said) -> None:
+        """Save an account with what the provider is believed, and the roster's address where it gave none."""
         place = people.waiting(said.known)
         if place is None and not (settings.SIGN_ON_ACCOUNTS == "anyone" and said.emails):
             self._refuse(request, sociallogin, said, "no place" if said.names else "nothing confirmed")
@@ -78,21 +83,16 @@ class SocialAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]  # as ab
         if place is not None:
             user.first_name, user.last_name = user.first_name or place.first_name, user.last_name or place.last_name
         sociallogin.email_addresses = [EmailAddress(email=row, verified=True, primary=row == email) for row in said.emails]
+        self.save_user(request, sociallogin)
+        signon.remember(user=user, said=said)
 
     def _refuse(self, request: HttpRequest, sociallogin: SocialLogin, said: Said, reason: str, **more: str) -> NoReturn:
         context = {"provider": sociallogin.provider, "said": said, "reason": reason, **more}
         raise ImmediateHttpResponse(render(request, "socialaccount/refused.html", context, status=403))
 
     def is_open_for_signup(self, request: HttpRequest, sociallogin: SocialLogin) -> bool:  # noqa: ARG002  # allauth's signature
-        """`pre_social_login` let nobody through who has no place."""
-        return True
-
-    def save_user(self, request: HttpRequest, sociallogin: SocialLogin, form: Any = None) -> User:
-        said = signon.said(sociallogin.account, sociallogin.email_addresses)
-        user = super().save_user(request, sociallogin, form)
-        signon.remember(user=user, said=said)
-        assert isinstance(user, User)
-        return user
+        """Whoever gets an account has it from `pre_social_login`."""
+        return False
 
 
 class FactorAdapter(DefaultMFAAdapter):  # type: ignore[misc]  # as above

@@ -23,6 +23,7 @@ from courseapp.queries import owes_second_factor
 _ACCOUNT_PAGES = ("account_", "mfa_", "socialaccount_", "usersessions_", "healthz", "readyz")
 _SIGN_ON = {"openid_connect_login", "google_login", "saml_login"}
 
+log = logging.getLogger(__name__)
 access_log = logging.getLogger("courseapp.access")
 
 PERMISSIONS = ", ".join(
@@ -144,23 +145,34 @@ def second_factor(get_response: Callable[[HttpRequest], HttpResponse]) -> Callab
     return middleware
 
 
-def leaving(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
-    """Go on to an identity provider by a page of our own.
+class SignOn:
+    """The way to an identity provider, by a page of our own.
 
     The content security policy lets forms post to this site only, and browsers hold the redirects that follow to it as well.
     """
 
-    def middleware(request: HttpRequest) -> HttpResponse:
-        response = get_response(request)
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        response = self.get_response(request)
         there = response.get("Location", "")
-        match = request.resolver_match
-        if match is None or match.url_name not in _SIGN_ON or request.method != "POST" or not urlsplit(there).netloc:
+        if not _is_sign_on(request) or request.method != "POST" or not urlsplit(there).netloc:
             return response
         page = render(request, "socialaccount/leaving.html", {"there": there, "host": urlsplit(there).hostname})
         page.cookies.update(response.cookies)
         return page
 
-    return middleware
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        """A provider that does not answer is no fault of this site."""
+        if not _is_sign_on(request) or not isinstance(exception, OSError):
+            return None
+        log.warning("The identity provider does not answer: %s", exception)
+        return render(request, "socialaccount/authentication_error.html", status=502)
+
+
+def _is_sign_on(request: HttpRequest) -> bool:
+    return request.resolver_match is not None and request.resolver_match.url_name in _SIGN_ON
 
 
 def _is_about_the_account(path: str) -> bool:

@@ -121,9 +121,7 @@ def _identity_provider() -> dict[str, Any]:
 def _wanted(name: str, because_of: str) -> str:
     value = env.text(name, "")
     if not value:
-        raise ImproperlyConfigured(
-            f"{name} is empty, but {because_of} is set; accepted is what the identity provider gave you for this site."
-        )
+        raise ImproperlyConfigured(f"{name} is empty, but {because_of} is set; accepted is what the identity provider gave you.")
     return value
 
 

