@@ -7,7 +7,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("courseapp", "0001_initial"),
+        ("courseapp", "0002_identity"),
     ]
 
     operations = [
