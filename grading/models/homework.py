@@ -6,6 +6,7 @@ from django.conf import settings
 from django.core.validators import RegexValidator
 from django.db import models
 
+from courseapp.fields import DigestField
 from courseapp.models import Course, Enrollment, JsonObject, Section
 
 wall_time = RegexValidator(r"^\d{4}-\d\d-\d\d \d\d:\d\d$", "Accepted is a wall time of the course's zone such as 2023-10-22 23:59.")
@@ -32,7 +33,7 @@ class CoursePolicy(models.Model):
 class Bundle(models.Model):
     """A homework folder as it was loaded, immutable; its bytes lie in the blob store under `digest`."""
 
-    digest = models.CharField(max_length=64, unique=True)
+    digest: "models.CharField[str, str]" = DigestField(unique=True)
     size = models.PositiveBigIntegerField()
     created_at = models.DateTimeField(auto_now_add=True)
 
@@ -50,7 +51,7 @@ class Homework(models.Model):
     statement = models.TextField(help_text="Markdown with $math$.")
     late: "models.JSONField[JsonObject, JsonObject]" = models.JSONField(default=dict, blank=True, help_text="Overrides the course's.")
     bundle = models.ForeignKey(Bundle, models.PROTECT, null=True, related_name="homeworks")
-    starter_sha256 = models.CharField(max_length=64, blank=True, help_text="The starter files as one zip in the blob store.")
+    starter_sha256: "models.CharField[str, str]" = DigestField(blank=True, help_text="The starter files as one zip in the blob store.")
 
     class Meta:
         ordering = ["course", "number"]
@@ -214,7 +215,7 @@ class SubmissionFile(models.Model):
     submission = models.ForeignKey(Submission, models.PROTECT, related_name="files")
     path = models.CharField(max_length=255)
     size = models.PositiveBigIntegerField()
-    sha256 = models.CharField(max_length=64, db_index=True)
+    sha256: "models.CharField[str, str]" = DigestField(db_index=True)
 
     class Meta:
         ordering = ["path"]

@@ -49,8 +49,7 @@ class _Packed:
 def _pack(homework: HomeworkManifest) -> _Packed:
     """The homework's files, kept before the rows that name them; a file that no row names does no harm."""
     archive = bundle.pack(homework.folder)
-    if not blobs.exists(archive.digest):
-        blobs.put_bytes(archive.data)
+    blobs.put_bytes(archive.data)
     starter = bundle.starter_archive(archive.data)
     return _Packed(archive.digest, len(archive.data), blobs.put_bytes(starter).sha256 if starter else "")
 

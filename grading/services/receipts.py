@@ -96,10 +96,14 @@ def sign(text: str) -> str:
     return _signature(text, settings.SECRET_KEY)
 
 
-def verify(text: str, signature: str) -> bool:
-    """Whether this site signed the text, with today's key or a former one."""
-    keys: Sequence[str | bytes] = (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)
-    return any(constant_time_compare(_signature(text, key), signature) for key in keys)
+def signing_keys() -> list[str]:
+    """Today's key and the former ones."""
+    return [str(settings.SECRET_KEY), *map(str, settings.SECRET_KEY_FALLBACKS)]
+
+
+def verify(text: str, signature: str, signed_with: Sequence[str] | None = None) -> bool:
+    """Whether this site signed the text, with one of its keys or of those given."""
+    return any(constant_time_compare(_signature(text, key), signature) for key in signed_with or signing_keys())
 
 
 def document(submission: Submission) -> str:
