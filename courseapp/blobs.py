@@ -4,12 +4,16 @@ Who may read one is decided before it is asked for here. A file is on stable sto
 """
 
 import errno
+import fcntl
 import hashlib
 import os
 import re
 import tempfile
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import IO
 
@@ -63,6 +67,29 @@ def read(sha256: str) -> bytes:
         return content.read()
 
 
+def forget(sha256: str, *, unused_for: timedelta) -> bool:
+    """Delete a file that no row names, unless somebody has put it within that time: its row may not be written yet."""
+    root = _root()
+    assert root is not None
+    kept = root / name(sha256)
+    with _locked(root, fcntl.LOCK_EX):
+        if time.time() - kept.stat().st_mtime < unused_for.total_seconds():
+            return False
+        kept.unlink()
+    return True
+
+
+@contextmanager
+def _locked(root: Path, how: int) -> Iterator[None]:
+    """Putting goes on side by side; while a file is deleted, nobody settles on it."""
+    descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, how)
+        yield
+    finally:
+        os.close(descriptor)
+
+
 def name(sha256: str) -> str:
     """Where the store keeps it. Only a digest has a place: no other text can lead out of the store."""
     if not _DIGEST.fullmatch(sha256):
@@ -103,8 +130,11 @@ def _put(chunks: Iterable[bytes], root: Path | None) -> Blob:
 def _settle(part: Path, kept: Path) -> None:
     """Give a written file its name. The folders are synced even when the name is there: whoever put it may not have come that far."""
     kept.parent.mkdir(mode=0o700, exist_ok=True)
-    if not kept.exists():
-        part.rename(kept)
+    with _locked(kept.parent.parent, fcntl.LOCK_SH):
+        if kept.exists():
+            os.utime(kept)  # in use again from now on, as `forget` sees it
+        else:
+            part.rename(kept)
     for folder in (kept.parent, kept.parent.parent):
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         try:

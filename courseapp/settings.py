@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 import dj_database_url
-from celery.schedules import schedule
+from celery.schedules import crontab, schedule
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 
@@ -98,6 +98,10 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
         "timeout": 20,
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
     }
+# How many days what is kept that nobody needs any more (courseapp.services.retention); 0 keeps it for good.
+RETENTION_MAIL_DAYS = env.number("RETENTION_MAIL_DAYS", 180, least=0, most=36_500)
+RETENTION_FILE_DAYS = env.number("RETENTION_FILE_DAYS", 30, least=0, most=36_500)
+RETENTION_OUTPUT_DAYS = env.number("RETENTION_OUTPUT_DAYS", 365, least=0, most=36_500)
 # Where the proxy in front finds `uploads/` for itself; downloads then name the file there instead of carrying its bytes.
 X_ACCEL_REDIRECT = env.path_prefix("X_ACCEL_REDIRECT")
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
@@ -229,6 +233,7 @@ CELERY_BROKER_CONNECTION_MAX_RETRIES = None
 CELERY_BROKER_TRANSPORT_OPTIONS = {"socket_connect_timeout": 0.3, "socket_keepalive": True, "health_check_interval": 15}
 CELERY_BEAT_SCHEDULE = {
     "sweep": {"task": "grading.tasks.sweep", "schedule": schedule(10.0), "options": {"expires": 10}},
+    "retention": {"task": "courseapp.tasks.apply_retention", "schedule": crontab(hour="4", minute="10"), "options": {"expires": 3600}},
     "outbox": {"task": "courseapp.tasks.send_outbox", "schedule": schedule(15.0), "options": {"expires": 15}},
 }
 CELERY_BEAT_SCHEDULE_FILENAME = str(DATA_DIR / "run" / "beat")

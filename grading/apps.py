@@ -5,4 +5,4 @@ class GradingConfig(AppConfig):
     name = "grading"
 
     def ready(self) -> None:
-        from grading.services import people  # noqa: F401  # receivers connect when the models are there
+        from grading.services import people, retention  # noqa: F401  # receivers and rules connect when the models are there
