@@ -21,7 +21,7 @@ def _begin() -> None:
         os.environ["RUNTIME_PYTHON"] = str(found.runtime.python)
     os.environ["COURSEAPP_TESTS"] = tempfile.mkdtemp(prefix="courseapp-tests-")
     atexit.register(shutil.rmtree, os.environ["COURSEAPP_TESTS"], ignore_errors=True)
-    for name in ("DATABASE_URL", "DEBUG", "SITE_URL", "RUNNER_SOCKET"):
+    for name in ("DATABASE_URL", "DEBUG", "SITE_URL", "RUNNER_SOCKET", "STATIC_ROOT"):
         os.environ.pop(name, None)
     os.environ["REDIS_URL"] = "redis://127.0.0.1:1/0"  # nobody listens there; a test that wants a broker starts one
     os.environ["SECRET_KEY"] = "only-for-tests-" * 3
