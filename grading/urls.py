@@ -2,7 +2,7 @@
 
 from django.urls import include, path
 
-from grading.views import handin, homework, receipts, staff, submission
+from grading.views import export, handin, homework, receipts, staff, submission
 
 urlpatterns = [
     path("c/<slug:course>/homework/", homework.index, name="homework-list"),
@@ -22,6 +22,7 @@ urlpatterns = [
     path("c/<slug:course>/submissions/<int:pk>/files/<int:file_pk>/", submission.file, name="submission-file"),
     path("c/<slug:course>/submissions/<int:pk>/files/<int:file_pk>/raw/", submission.file_raw, name="submission-file-raw"),
     path("api/v1/", include("grading.api.urls")),
+    path("your-data/", export.own, name="your-data"),
     path("receipts/", receipts.verify, name="receipts"),
     path("receipts/<str:code>/", receipts.page, name="receipt"),
 ]

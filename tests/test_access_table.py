@@ -57,6 +57,7 @@ TABLE: dict[str, tuple[str, str]] = {
     "api-confirm": ("POST", "bad no no no no no auth"),
     "api-choose": ("POST", "in no no no no no auth"),
     "api-nothing": ("GET", "no no no no no no no"),
+    "your-data": ("GET", "in in in in in in login"),
     "receipts": ("GET", "in in in in in in in"),
     "receipt": ("GET", OWNER_AND_STAFF),
 }
@@ -110,6 +111,7 @@ def address(name: str, submission: Submission) -> str:
         "healthz": [],
         "readyz": [],
         "metrics": [],
+        "your-data": [],
         "today": [],
         "receipts": [],
         "receipt": [submission.receipt_code],
@@ -182,7 +184,7 @@ def test_a_dropped_student_reaches_nothing(submission: Submission) -> None:
     assert member.user is not None
     client.force_login(member.user)
     got = {name: client.generic(method, address(name, submission)).status_code for name, (method, _) in TABLE.items()}
-    open_to_all = {"healthz": 200, "readyz": 200, "receipts": 200, "today": 200, "api-courses": 200}
+    open_to_all = {"healthz": 200, "readyz": 200, "receipts": 200, "today": 200, "your-data": 200, "api-courses": 200}
     assert got == {name: open_to_all.get(name, 404) for name in TABLE}
 
 

@@ -210,6 +210,11 @@ class Submission(models.Model):
         """The time that lateness is reckoned from."""
         return self.stated_at or self.received_at
 
+    @property
+    def receipt_document(self) -> str:
+        """What the student keeps: the signed text and its signature."""
+        return f"{self.receipt_text}\nSignature {self.receipt_signature}\n"
+
 
 class SubmissionFile(models.Model):
     submission = models.ForeignKey(Submission, models.PROTECT, related_name="files")

@@ -107,8 +107,7 @@ def verify(text: str, signature: str, signed_with: Sequence[str] | None = None) 
 
 
 def document(submission: Submission) -> str:
-    """What the student keeps: the signed text and its signature."""
-    return f"{submission.receipt_text}\nSignature {submission.receipt_signature}\n"
+    return submission.receipt_document
 
 
 def judge(text: str, files: "Sequence[UploadedFile[Any]]" = ()) -> Verdict:
