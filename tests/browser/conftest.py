@@ -12,20 +12,11 @@ from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from grading.runner.runtimes import Runtime
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 SERIOUS = {"serious", "critical"}
 
 
@@ -82,14 +73,6 @@ def wait_for(url: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
         except OSError:
             time.sleep(0.2)
     raise RuntimeError(f"demo did not answer within 120 s:\n{log.read_text()}")
-
-
-@pytest.fixture(scope="session")
-def browser(chromium: str) -> Iterator[Browser]:
-    with sync_playwright() as driver:
-        running = driver.chromium.launch(executable_path=chromium, args=FLAGS)
-        yield running
-        running.close()
 
 
 @pytest.fixture

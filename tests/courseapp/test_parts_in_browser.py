@@ -1,47 +1,26 @@
 """Our scripts and styles in a real browser, under the site's own content security policy."""
 
-import os
 import re
 from collections.abc import Callable, Iterator
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, BrowserContext, FilePayload, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, FilePayload, Locator, Page, expect
 from pytest_django.live_server_helper import LiveServer
 
 from courseapp.assets import NpmFinder
 from tests.conftest import missing
 
-pytestmark = [pytest.mark.browser, pytest.mark.urls("tests.courseapp.parts")]
-OPTIONS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-]
-
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser"), pytest.mark.urls("tests.courseapp.parts")]
 Open = Callable[..., Page]
 expect.set_options(timeout=20_000)  # a busy machine draws late
-
-
-@pytest.fixture(scope="module")
-def browser(chromium: str) -> Iterator[Browser]:
-    if not NpmFinder().files:
-        missing("the browser packages are not installed (npm ci)")
-    # Playwright keeps an event loop in this thread; the database of a test is used by this thread alone all the same.
-    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=chromium, args=OPTIONS)
-        yield started
-        started.close()
-    del os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"]
 
 
 @pytest.fixture
 def visit(browser: Browser, live_server: LiveServer) -> Iterator[Open]:
     """Opens a page; at the end nothing may have been refused by the content security policy or thrown."""
+    if not NpmFinder().files:
+        missing("the browser packages are not installed (npm ci)")
     complaints: list[str] = []
     contexts: list[BrowserContext] = []
 
