@@ -16,6 +16,7 @@ CHECKS: dict[str, list[str]] = {
     # Not its formatter: it breaks inline elements apart, and a line break between them is a space on the page.
     "djlint": ["djlint", "templates", "--lint", "--quiet"],
     "lock files": ["python", "scripts/check_locks.py"],
+    "licences": ["python", "scripts/licences.py", "--check"],
     "Django checks": ["python", "manage.py", "check", "--fail-level", "WARNING"],
     "migrations": ["python", "manage.py", "makemigrations", "--check", "--dry-run"],
 }
