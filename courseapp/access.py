@@ -6,7 +6,7 @@ from django.conf import settings
 from django.http import Http404, HttpRequest
 from django.utils.crypto import constant_time_compare
 
-from courseapp.models import Enrollment, User
+from courseapp.models import ApiToken, Enrollment, User
 
 
 class MemberRequest(HttpRequest):
@@ -79,3 +79,11 @@ def _of_this_machine(address: str) -> bool:
         return ip_address(address).is_loopback
     except ValueError:  # a socket in the file system has no address
         return False
+
+
+def token(request: HttpRequest, pk: int) -> ApiToken:
+    """One of the sender's own tokens."""
+    found = ApiToken.objects.filter(pk=pk, user=sender(request)).first()
+    if found is None:
+        raise Http404
+    return found

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 from allauth.mfa.models import Authenticator
 from django.conf import settings
+from django.utils import timezone
 
-from courseapp.models import Enrollment, Role, Section, User
+from courseapp.models import ApiToken, Enrollment, Role, Section, User
 
 STAFF_ORDER = (Role.INSTRUCTOR, Role.TA, Role.GRADER)
 
@@ -29,6 +30,23 @@ def courses_of(user_id: int) -> list[Enrollment]:
     """The user's places in courses, newest course first."""
     mine = Enrollment.objects.filter(user=user_id, state=Enrollment.State.ACTIVE)
     return list(mine.select_related("course", "section", "user").order_by("-course__starts_on", "course__code"))
+
+
+@dataclass(frozen=True)
+class TokenRow:
+    token: ApiToken
+    works: bool
+    word: str
+
+
+def tokens_of(user_id: int) -> list[TokenRow]:
+    """The user's API tokens, those that work first, then the newest."""
+    now = timezone.now()
+    rows = []
+    for token in ApiToken.objects.filter(user=user_id):
+        word = "revoked" if token.revoked_at else "expired" if token.expires_at <= now else "works"
+        rows.append(TokenRow(token, word == "works", word))
+    return sorted(rows, key=lambda row: not row.works)
 
 
 def roster(reader: Enrollment, section: str = "") -> Roster:

@@ -1,12 +1,18 @@
-"""Pages of the course itself."""
+"""Pages of the course itself, and of the programs that use it: tokens, the API's description, the command line."""
 
+from allauth.account.decorators import reauthentication_required
+from django.conf import settings
+from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
-from django.views.decorators.http import require_safe
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from courseapp import queries
-from courseapp.access import member
+from courseapp import access, api_docs, command_line, queries
+from courseapp.access import member, sender
+from courseapp.forms import TokenForm
+from courseapp.services import tokens as token_services
 
 
 @login_required
@@ -15,3 +21,61 @@ def people(request: HttpRequest, course: str) -> HttpResponse:
     reader = member(request, course)
     roster = queries.roster(reader, section=request.GET.get("section", ""))
     return render(request, "courseapp/people.html", {"roster": roster, "here": "people"})
+
+
+@login_required
+@require_safe
+def tokens(request: HttpRequest) -> HttpResponse:
+    return render(request, "account/tokens.html", {"rows": queries.tokens_of(sender(request).pk)})
+
+
+@login_required
+@reauthentication_required  # type: ignore[untyped-decorator]  # allauth ships no types
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+def token_new(request: HttpRequest) -> HttpResponse:
+    """Make a token. Its key is on the page that answers, and nowhere else."""
+    form = TokenForm(request.POST or None, user=sender(request))
+    if form.is_bound and form.is_valid():
+        try:
+            token, key = token_services.make(user=sender(request), **form.cleaned_data)
+        except token_services.TooMany as refusal:
+            form.add_error(None, str(refusal))
+        else:
+            return render(request, "account/token_made.html", {"token": token, "key": key})
+    return render(request, "account/token_new.html", {"form": form}, status=400 if form.is_bound else 200)
+
+
+@login_required
+@require_POST
+def token_revoke(request: HttpRequest, pk: int) -> HttpResponse:
+    token = access.token(request, pk)
+    token_services.revoke(token=token)
+    messages.success(request, f"The token “{token.name}” is revoked; it works nowhere any more.")
+    return redirect("tokens")
+
+
+@require_safe
+def api_schema(_request: HttpRequest) -> JsonResponse:
+    return JsonResponse(api_docs.schema())
+
+
+@require_safe
+def api_page(request: HttpRequest) -> HttpResponse:
+    context = {
+        "groups": api_docs.groups(),
+        "shapes": api_docs.shapes(),
+        "site_url": settings.SITE_URL,
+        "limits": settings.API_REQUESTS_PER_MINUTE,
+    }
+    return render(request, "courseapp/api.html", context)
+
+
+@require_safe
+def handin_script(_request: HttpRequest) -> HttpResponse:
+    """The students' command line, with this site's address in it."""
+    return HttpResponse(
+        command_line.script(),
+        content_type="text/x-python; charset=utf-8",
+        headers={"Content-Disposition": 'attachment; filename="handin.py"'},
+    )

@@ -46,6 +46,9 @@ TABLE: dict[str, tuple[str, str]] = {
     "submission-diff": ("GET", OWNER_AND_STAFF),
     "submission-file": ("GET", OWNER_AND_STAFF),
     "submission-file-raw": ("GET", OWNER_AND_STAFF),
+    "api-schema": ("GET", "in in in in in in in"),
+    "api-docs": ("GET", "in in in in in in in"),
+    "handin-script": ("GET", "in in in in in in in"),
     "api-courses": ("GET", "in in in in in in auth"),
     "api-homeworks": ("GET", "in in no in in in auth"),
     "api-homework": ("GET", "in in no in in in auth"),
@@ -118,6 +121,9 @@ def address(name: str, submission: Submission) -> str:
         "course": [course],
         "people": [course],
         "homework-list": [course],
+        "api-schema": [],
+        "api-docs": [],
+        "handin-script": [],
         "api-courses": [],
         "api-homeworks": [course],
         "api-roster": [course],
@@ -185,6 +191,7 @@ def test_a_dropped_student_reaches_nothing(submission: Submission) -> None:
     client.force_login(member.user)
     got = {name: client.generic(method, address(name, submission)).status_code for name, (method, _) in TABLE.items()}
     open_to_all = {"healthz": 200, "readyz": 200, "receipts": 200, "today": 200, "your-data": 200, "api-courses": 200}
+    open_to_all |= {"api-schema": 200, "api-docs": 200, "handin-script": 200}
     assert got == {name: open_to_all.get(name, 404) for name in TABLE}
 
 
