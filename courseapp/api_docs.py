@@ -12,6 +12,7 @@ from django.utils.html import escape, format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 from drf_spectacular.generators import SchemaGenerator
 
+ORDER = ("Courses and homework", "Hand-ins", "For staff")
 TONES = {"GET": "info", "POST": "good", "DELETE": "bad"}
 EXAMPLES: dict[str, object] = {
     "course": "ds-ga-1008-fl23",
@@ -66,11 +67,11 @@ def schema() -> dict[str, Any]:
 
 @cache
 def groups() -> list[tuple[str, list[Operation]]]:
-    """The operations by their tag, in the order of the schema."""
-    found: dict[str, list[Operation]] = {}
+    """The operations by their tag."""
+    found: dict[str, list[Operation]] = {tag: [] for tag in ORDER}
     for path, methods in schema()["paths"].items():
         for method, one in methods.items():
-            found.setdefault(one["tags"][0], []).append(_operation(path, method.upper(), one))
+            found[one["tags"][0]].append(_operation(path, method.upper(), one))
     return list(found.items())
 
 
@@ -169,7 +170,8 @@ def _word(kind: str, one: dict[str, Any]) -> SafeString | str:
 
 def _curl(path: str, method: str, kind: str, fields: list[Field]) -> str:
     address = re.sub(r"\{(\w+)\}", lambda found: str(EXAMPLES[found[1]]), path)
-    lines = ["curl" if method == "GET" or fields else f"curl -X {method}", '-H "Authorization: Token $HANDIN_TOKEN"']
+    verb = "" if method == "GET" or fields else f"-X {method} "
+    lines = [f'curl {verb}-H "Authorization: Token $HANDIN_TOKEN"']
     if kind.startswith("multipart"):
         lines += [f"-F {field.name}={EXAMPLES[field.name]}" for field in fields]
     elif fields:

@@ -48,6 +48,14 @@ def submission_and_reader(request: HttpRequest, pk: int) -> tuple[Enrollment, Su
     return reader, submission_read(reader, pk)
 
 
+def submission_of(found: Homework, pk: int) -> Submission:
+    """A hand-in of a homework that the reader may see all hand-ins of."""
+    row = Submission.objects.filter(pk=pk, component__homework=found).first()
+    if row is None:
+        raise Http404
+    return row
+
+
 def submission_own(member: Enrollment, pk: int) -> Submission:
     """A hand-in that the member made, or that was made for them."""
     found = submission_read(member, pk)

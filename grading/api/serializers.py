@@ -328,11 +328,16 @@ class RosterPage(Shape):
     next = serializers.CharField(allow_null=True, help_text="The address of the next page; null on the last.")
 
 
+@extend_schema_field({"type": "boolean", "enum": [True]})
+class OwnWork(serializers.BooleanField):
+    """A statement that cannot be made by saying no."""
+
+
 class HandIn(serializers.Serializer[Any]):
     """The same fields as the page's form."""
 
     files = serializers.ListField(child=serializers.FileField(allow_empty_file=True), help_text="Each as a field “files”; or one zip.")
-    own_work = serializers.BooleanField(help_text="yes: I state that this is my own work.")
+    own_work = OwnWork(help_text="yes: I state that this is my own work.")
     confirm_late = serializers.IntegerField(
         required=False,
         min_value=0,
@@ -353,7 +358,7 @@ class ConfirmLate(serializers.Serializer[Any]):
 
 class PageRequest(serializers.Serializer[Any]):
     limit = serializers.IntegerField(required=False, default=50, min_value=1, max_value=100, help_text="Rows of a page.")
-    cursor = serializers.CharField(required=False, max_length=300, help_text="From `next` of the page before.")
+    cursor = serializers.IntegerField(required=False, min_value=1, max_value=2**63 - 1, help_text="The `id` of the last row seen.")
 
 
 class SubmissionsRequest(PageRequest):

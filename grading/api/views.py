@@ -1,9 +1,7 @@
 """The addresses of the API. Each finds its objects through access, calls one query or service, and answers by a shape."""
 
-import base64
 import json
 import re
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,7 +15,7 @@ from rest_framework.parsers import JSONParser, MultiPartParser
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.utils.urls import remove_query_param, replace_query_param
+from rest_framework.utils.urls import replace_query_param
 from rest_framework.views import APIView
 
 from courseapp import access as course_access
@@ -325,11 +323,10 @@ class HomeworkSubmissions(StaffView):
         reader = course_access.staff(request, course)
         found = access.homework(reader, homework)
         asked = _valid(shapes.SubmissionsRequest, request.query_params)
-        limit, after = asked.pop("limit"), _after(asked.pop("cursor", ""), 2)
-        place = (_moment(after[0]), _number(after[1])) if after else None
-        rows = queries.submissions(found, queries.Filters(**asked, after=place), limit + 1)
-        last = rows[limit - 1].submission if len(rows) > limit else None
-        link = _next(request, [last.received_at.isoformat(), last.pk] if last else None)
+        limit, cursor = asked.pop("limit"), asked.pop("cursor", None)
+        after = access.submission_of(found, cursor) if cursor else None
+        rows = queries.submissions(found, queries.Filters(**asked, after=after), limit + 1)
+        link = _next(request, rows[limit - 1].submission.pk) if len(rows) > limit else None
         return Response(shapes.StaffPage({"results": rows[:limit], "next": link}).data)
 
 
@@ -345,11 +342,10 @@ class Roster(StaffView):
     def get(self, request: Request, course: str) -> Response:
         reader = course_access.staff(request, course)
         asked = {"section": "", "role": "", "state": ""} | _valid(shapes.RosterRequest, request.query_params)
-        limit, after = asked.pop("limit"), _after(asked.pop("cursor", ""), 3)
-        place = (str(after[0]), str(after[1]), _number(after[2])) if after else None
-        rows = queries.roster(reader, **asked, after=place, limit=limit + 1)
-        last = rows[limit - 1] if len(rows) > limit else None
-        link = _next(request, [last.last_name, last.first_name, last.pk] if last else None)
+        limit, cursor = asked.pop("limit"), asked.pop("cursor", None)
+        after = course_access.place(reader, cursor) if cursor else None
+        rows = queries.roster(reader, **asked, after=after, limit=limit + 1)
+        link = _next(request, rows[limit - 1].pk) if len(rows) > limit else None
         return Response(shapes.RosterPage({"results": rows[:limit], "next": link}).data)
 
 
@@ -386,40 +382,6 @@ def _valid(kind: type[serializers.Serializer[Any]], data: Any) -> dict[str, Any]
     return dict(form.validated_data)
 
 
-def _next(request: Request, place: Sequence[object] | None) -> str | None:
-    if place is None:
-        return None
-    cursor = base64.urlsafe_b64encode(json.dumps(place).encode()).decode().rstrip("=")
-    return replace_query_param(remove_query_param(request.build_absolute_uri(), "cursor"), "cursor", cursor)
-
-
-def _after(cursor: str, parts: int) -> list[object] | None:
-    if not cursor:
-        return None
-    try:
-        place = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-    except ValueError:
-        raise _bad_cursor() from None
-    if not isinstance(place, list) or len(place) != parts:
-        raise _bad_cursor()
-    return place
-
-
-def _moment(said: object) -> datetime:
-    try:
-        found = datetime.fromisoformat(str(said))
-    except ValueError:
-        raise _bad_cursor() from None
-    if found.tzinfo is None:
-        raise _bad_cursor()
-    return found
-
-
-def _number(said: object) -> int:
-    if not isinstance(said, int):
-        raise _bad_cursor()
-    return said
-
-
-def _bad_cursor() -> ValidationError:
-    return ValidationError({"cursor": "It is not one that “next” of a page named."})
+def _next(request: Request, last: int) -> str:
+    """The address of the page behind the row `last`."""
+    return replace_query_param(request.build_absolute_uri(), "cursor", str(last))

@@ -32,14 +32,14 @@ class Row:
 
 @dataclass(frozen=True)
 class Filters:
-    """Empty fields filter nothing. `after` is the place of the last row of the page before."""
+    """Empty fields filter nothing. `after` is the last row of the page before."""
 
     component: str = ""
     state: str = ""
     student: str = ""
     section: str = ""
     since: datetime | None = None
-    after: tuple[datetime, int] | None = None
+    after: Submission | None = None
 
 
 def checks_of(reader: Enrollment, boxes: Sequence[ComponentBox]) -> dict[int, list[CheckLine]]:
@@ -86,8 +86,8 @@ def _named(homework: Homework, student: str) -> QuerySet[Enrollment]:
 def _after(found: QuerySet[Submission], filters: Filters) -> QuerySet[Submission]:
     if filters.after is None:
         return found
-    received, pk = filters.after
-    return found.filter(Q(received_at__lt=received) | Q(received_at=received, pk__lt=pk))
+    last = filters.after
+    return found.filter(Q(received_at__lt=last.received_at) | Q(received_at=last.received_at, pk__lt=last.pk))
 
 
 def _in_state(found: QuerySet[Submission], components: Sequence[Component], filters: Filters, limit: int) -> QuerySet[Submission]:
@@ -100,12 +100,12 @@ def _in_state(found: QuerySet[Submission], components: Sequence[Component], filt
     return Submission.objects.filter(pk__in=list(islice(fitting, limit)))
 
 
-def roster(reader: Enrollment, *, section: str, role: str, state: str, after: tuple[str, str, int] | None, limit: int) -> list[Enrollment]:
+def roster(reader: Enrollment, *, section: str, role: str, state: str, after: Enrollment | None, limit: int) -> list[Enrollment]:
     """The people of the course by name, after the cursor. One statement."""
     wanted: dict[str, Any] = {"section__name": section, "role": role, "state": state}
     found = Enrollment.objects.filter(course=reader.course_id, **{name: value for name, value in wanted.items() if value})
     if after is not None:
-        last, first, pk = after
-        later = Q(last_name__gt=last) | Q(last_name=last, first_name__gt=first) | Q(last_name=last, first_name=first, pk__gt=pk)
+        last, first = after.last_name, after.first_name
+        later = Q(last_name__gt=last) | Q(last_name=last, first_name__gt=first) | Q(last_name=last, first_name=first, pk__gt=after.pk)
         found = found.filter(later)
     return list(found.select_related("section").order_by("last_name", "first_name", "pk")[:limit])

@@ -414,10 +414,17 @@ def test_hand_ins_are_filtered(ta: Enrollment, homework: Homework, now: time_mac
     assert ids("state=accepted&limit=1") == [late.pk]
 
 
-@pytest.mark.parametrize("query", ["cursor=abc", "cursor=WzEsMl0", "cursor=WyIyMDIzLTEwLTIwIiwxXQ", "limit=0", "state=lost", "since=soon"])
+@pytest.mark.parametrize("query", ["cursor=abc", "cursor=0", "limit=0", "state=lost", "since=soon"])
 def test_a_filter_that_is_none_is_said(ta: Enrollment, homework: Homework, query: str) -> None:
     address = f"/api/v1/courses/{homework.course.slug}/homeworks/hw1/submissions/?{query}"
     assert get(client_of(ta, "staff"), address, 400)["error"] == "The request is not as it should be:"
+
+
+def test_a_cursor_of_another_course_leads_nowhere(ta: Enrollment, homework: Homework) -> None:
+    other = factories.SubmissionFactory.create(component=factories.component(factories.HomeworkFactory.create(), "practice"))
+    client, base = client_of(ta, "staff"), f"/api/v1/courses/{homework.course.slug}"
+    assert client.get(f"{base}/homeworks/hw1/submissions/?cursor={other.pk}").status_code == 404
+    assert client.get(f"{base}/roster/?cursor={other.enrollment_id}").status_code == 404
 
 
 @pytest.mark.parametrize("people", [1, 3])
