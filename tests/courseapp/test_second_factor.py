@@ -236,6 +236,23 @@ def test_a_recovery_code_signs_in_once(client: Client) -> None:
         assert fresh.post("/accounts/2fa/authenticate/", {"code": spare}).status_code == status
 
 
+def test_secrets_are_locked_up_and_survive_a_new_key(settings: LazySettings) -> None:
+    user = with_app(person())
+    spare = RecoveryCodes.activate(user).get_unused_codes()[0]
+    assert not any(SECRET in json.dumps(row.data) for row in Authenticator.objects.all())
+    old = settings.SECRET_KEY
+    settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = "a new key" * 5, [old]
+    assert fits(user, code())
+    assert fits(user, spare)
+    settings.SECRET_KEY_FALLBACKS = []
+    cache.clear()
+    assert not fits(user, code())
+
+
+def fits(user: User, given: str) -> bool:
+    return any(row.wrap().validate_code(given) for row in Authenticator.objects.filter(user=user))
+
+
 def test_an_unconfirmed_address_is_in_the_way(client: Client) -> None:
     user = person()
     EmailAddress.objects.create(user=user, email="old@example.edu", verified=False)
@@ -265,6 +282,7 @@ def test_staff_reach_nothing_before_they_have_a_second_factor(client: Client, se
         403,
         {"detail": "Staff need a second factor here: set up an app or a passkey, then go on."},
     )
+    assert client.get("/accounts/tokens/")["Location"] == "/accounts/2fa/"
     assert client.get("/healthz").status_code == 200
     assert client.get("/accounts/email/").status_code == 200
     with_app(user)

@@ -1,5 +1,5 @@
 // Passkeys: a form with data-passkey asks the device and posts its answer in the hidden field `credential`.
-// Without scripts, or in a browser that knows no passkeys, the form stays hidden.
+// Without scripts, or in a browser that knows no passkeys, the form stays hidden; then a [data-no-passkeys] says so.
 
 const words = {
   NotAllowedError: "It was cancelled, or took too long. Nothing was changed. Try again.",
@@ -51,3 +51,4 @@ function start(form) {
 }
 
 if (known()) document.querySelectorAll("form[data-passkey]").forEach(start);
+else document.querySelectorAll("[data-no-passkeys]").forEach((element) => { element.hidden = false; });
