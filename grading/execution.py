@@ -254,6 +254,8 @@ class _Keeper(threading.Thread):
 def _execute(claimed: Claimed, stopping: threading.Event) -> None:
     keeper = _Keeper(claimed, stopping)
     keeper.start()
+    began = time.monotonic()
+    log.info("Run %s begins: queue %s, claim %s.", claimed.run.pk, claimed.run.queue, claimed.token)
     try:
         ending = _attempt(claimed, keeper)
         if not keeper.fenced:
@@ -264,6 +266,7 @@ def _execute(claimed: Claimed, stopping: threading.Event) -> None:
                 _persist(partial(give_back, claimed.run, claimed.token, f"The result cannot be stored: {error}"))
     finally:
         keeper.stop()
+        log.info("Run %s is left after %.1f s.", claimed.run.pk, time.monotonic() - began)
 
 
 def _attempt(claimed: Claimed, keeper: _Keeper) -> Callable[[], bool]:

@@ -56,6 +56,8 @@ def test_a_hand_in_is_judged_by_a_worker(site: Site, tmp_path: Path) -> None:
     eventually(lambda: state(run) == "done", 60, "done")
     assert_judged_once(run, attempts=0)
     assert " worker " in run.worker
+    eventually(lambda: f"Run {run.pk} is left" in site.said("worker"), 10, "the worker says that it ended")
+    assert f" INFO grading.execution run={run.pk}: Run {run.pk} begins: queue cpu, claim 1.\n" in site.said("worker")
 
 
 @pytest.mark.sandbox
