@@ -2,7 +2,7 @@
 #   docker build --target site -t courseapp-site .
 #   docker build --target runner -t courseapp-runner .
 
-ARG PYTHON=python:3.11-slim-bookworm
+ARG PYTHON=python:3.11-slim-trixie
 ARG NODE=node:22-bookworm-slim
 
 FROM ${NODE} AS browser
@@ -26,7 +26,7 @@ RUN python -m venv /opt/runtime \
 
 FROM ${PYTHON} AS base
 RUN apt-get update \
- && apt-get install --yes --no-install-recommends libseccomp2 \
+ && apt-get install --yes --no-install-recommends libseccomp2 postgresql-client \
  && rm -rf /var/lib/apt/lists/* \
  && useradd --uid 10001 --user-group --home-dir /nonexistent --no-create-home --shell /usr/sbin/nologin courseapp \
  && install --directory --owner courseapp --group courseapp --mode 0700 /data /runner

@@ -198,6 +198,17 @@ def test_the_image_is_made_of_what_the_context_has_and_runs_as_nobody_special() 
     assert set(re.findall(r"^ARG \w+=([\w/-]+):", text, re.MULTILINE)) == {"python", "node"}
 
 
+def test_the_image_can_back_up_its_database() -> None:
+    """Client programs that are older than the server cannot read it; each Debian has those of one version."""
+    text = (ROOT / "Dockerfile").read_text()
+    debian = re.search(r"ARG PYTHON=python:[\d.]+-slim-(\w+)", text)
+    server = re.search(r"image: postgres:(\d+)", (ROOT / "docker-compose.yml").read_text())
+    assert debian is not None
+    assert server is not None
+    assert "libseccomp2 postgresql-client " in text
+    assert {"bookworm": 15, "trixie": 17}[debian[1]] >= int(server[1])
+
+
 def test_units_are_strict_but_for_what_builds_sandboxes() -> None:
     strict = {"NoNewPrivileges", "CapabilityBoundingSet", "ProtectSystem", "ProtectHome", "PrivateTmp", "RestrictAddressFamilies"}
     breaks_sandboxes = {

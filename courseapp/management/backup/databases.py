@@ -16,6 +16,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+from django.conf import settings
 from django.db import connection
 
 from courseapp.fields import digests_sql
@@ -122,7 +123,7 @@ def _restore_postgres(file: Path) -> None:
         there = [connection.ops.quote_name(name) for name in connection.introspection.table_names(cursor)]
     params = connection.get_connection_params()
     connection.close()
-    with tempfile.TemporaryDirectory(prefix="restore-") as folder:
+    with tempfile.TemporaryDirectory(prefix="restore-", dir=settings.DATA_DIR) as folder:
         # First all of it as statements: psql would commit what a pg_restore that broke off had told it so far.
         script, drops = Path(folder, "restore.sql"), Path(folder, "drop.sql")
         _run([tool("pg_restore", major), "--no-owner", "--no-acl", f"--file={script}", str(file)], params)
