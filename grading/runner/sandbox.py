@@ -337,7 +337,7 @@ def explain(error: LaunchError) -> Refused:
                 return Refused(reason, "As root: sysctl -w user.max_user_namespaces=15000")
         return Refused(
             reason,
-            "Allow user namespaces to this process. In a container: start it with --security-opt seccomp=unconfined "
+            "Allow user namespaces to this process. In a container: start it with --security-opt seccomp=deploy/seccomp-runner.json "
             "--security-opt apparmor=unconfined --security-opt systempaths=unconfined.",
         )
     return Refused(reason, "Report this with the kernel's version.")
