@@ -72,6 +72,8 @@ class SocialAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]  # as ab
             signon.remember(user=sociallogin.user, said=said)
         elif len(owners) > 1:
             self._refuse(request, sociallogin, said, "two accounts")
+        elif owners and signon.is_anothers(owners[0], sociallogin.account):
+            self._refuse(request, sociallogin, said, "another's")
         elif owners:
             sociallogin.connect(request, owners[0])
         else:

@@ -59,15 +59,25 @@ def said(account: SocialAccount, addresses: list[EmailAddress]) -> Said:
 
 
 def accounts_of(known: Known) -> list[User]:
-    """The accounts that surely are the person's, by what they are known by; more than one when staff knows them as two people."""
-    seats = [Q(enrollments__username__iexact=name) for name in known.usernames]
-    seats += [Q(enrollments__institutional_id__iexact=number) for number in known.institutional_ids]
-    seats += [Q(vouched=True, institutional_id__iexact=number) for number in known.institutional_ids]
-    seats += [Q(identities__kind=Identity.Kind.USERNAME, identities__value__iexact=name) for name in known.usernames]
-    seats += [Q(identities__kind=Identity.Kind.INSTITUTIONAL_ID, identities__value__iexact=number) for number in known.institutional_ids]
-    seats += [Q(emailaddress__verified=True, emailaddress__email__iexact=email) for email in known.emails | known.aliases]
-    found = {user.pk: user for seat in seats for user in User.objects.filter(seat)}
+    """The accounts that surely are the person's, by what they are known by; more than one when staff knows them as two people.
+
+    What a roster says never opens an account of the administration: whoever may edit a roster would become whoever may do everything.
+    """
+    on_roster = [Q(enrollments__username__iexact=name) for name in known.usernames]
+    on_roster += [Q(enrollments__institutional_id__iexact=number) for number in known.institutional_ids]
+    fits = [found & Q(is_staff=False, is_superuser=False) for found in on_roster]
+    fits += [Q(vouched=True, institutional_id__iexact=number) for number in known.institutional_ids]
+    fits += [Q(identities__kind=Identity.Kind.USERNAME, identities__value__iexact=name) for name in known.usernames]
+    fits += [Q(identities__kind=Identity.Kind.INSTITUTIONAL_ID, identities__value__iexact=number) for number in known.institutional_ids]
+    fits += [Q(emailaddress__verified=True, emailaddress__email__iexact=email) for email in known.emails | known.aliases]
+    found = {user.pk: user for fit in fits for user in User.objects.filter(fit)}
     return [found[pk] for pk in sorted(found)]
+
+
+def is_anothers(user: User, account: SocialAccount) -> bool:
+    """The provider already knows the user as somebody else: an address or a NetID may be given to a new person when its owner has gone."""
+    others = SocialAccount.objects.filter(user=user, provider=account.provider).exclude(uid=account.uid)
+    return bool(others.exists())
 
 
 def is_claimed(email: str) -> bool:

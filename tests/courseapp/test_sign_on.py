@@ -9,6 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from allauth.account.models import EmailAddress
+from allauth.mfa.totp.internal.auth import TOTP
 from allauth.socialaccount.models import SocialAccount, SocialApp
 from django.conf import LazySettings
 from django.core.cache import cache
@@ -226,6 +227,36 @@ def test_an_accounts_own_username_is_no_netid(client: Client, provider: Provider
     account("ann@gmail.example", username="ann", vouched=True)
     provider.person("other ann", netid="ann")
     assert provider.sign_in(client, "other ann").status_code == 403
+    assert signed_in(client) is None
+
+
+def test_what_a_roster_says_opens_no_account_of_the_administration(client: Client, course: Course, provider: Provider) -> None:
+    admin = account("admin@example.edu", is_staff=True)
+    place(course, "admin@example.edu", username="mm3", user=admin)
+    provider.person("mallory of the roster", netid="mm3")
+    assert provider.sign_in(client, "mallory of the roster").status_code == 403
+    provider.person("admin", email="admin@example.edu", email_verified=True)
+    assert got(provider.sign_in(client, "admin")) == TODAY
+    assert signed_in(client) == admin
+
+
+def test_a_netid_that_was_given_to_a_new_person_opens_nothing_of_the_old_one(client: Client, course: Course, provider: Provider) -> None:
+    place(course, "ann@example.edu", username="ao1")
+    provider.person("ann, 2019", netid="ao1", email="ann@example.edu", email_verified=True)
+    assert got(provider.sign_in(client, "ann, 2019")) == TODAY
+    provider.person("ann, 2024", netid="ao1", email="ann@example.edu", email_verified=True)
+    other = Client()
+    response = provider.sign_in(other, "ann, 2024")
+    assert (response.status_code, signed_in(other), SocialAccount.objects.count()) == (403, None, 1)
+    assert sentences(response)[1] == (
+        "The account here that has ann@example.edu, ao1 is connected with another account at Example University. Nothing was changed."
+    )
+
+
+def test_the_second_factor_is_asked_after_the_providers_sign_in_too(client: Client, provider: Provider) -> None:
+    TOTP.activate(account("ann@example.edu"), "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP")
+    provider.person("ann with app", email="ann@example.edu", email_verified=True)
+    assert got(provider.sign_in(client, "ann with app")) == (302, "/accounts/2fa/authenticate/")
     assert signed_in(client) is None
 
 
