@@ -25,7 +25,7 @@ from django.db import DatabaseError, DataError, IntegrityError, InterfaceError, 
 
 from courseapp import blobs, logs
 from courseapp.clock import database_now
-from grading.models import Check, Run, RunnerHost, RunResult
+from grading.models import Check, Component, Run, RunnerHost, RunResult
 from grading.runner import client, runtimes
 from grading.runner.host import Cancelled, Job
 from grading.runner.limits import Limits
@@ -154,6 +154,13 @@ def sort_by_runtime(queue: str) -> None:
         else:
             behind = of_runtime.filter(state__in=_WAITING).exclude(state=Run.State.WAITING_RUNTIME, note=found.status.message)
             behind.update(state=Run.State.WAITING_RUNTIME, note=found.status.message)
+
+
+def ready_runtimes(queues: list[str]) -> list[runtimes.Runtime]:
+    """The runtimes that homework on these queues is judged in, as far as they are installed."""
+    judged = Component.objects.filter(queue__in=queues, check_rows__isnull=False)
+    found = [_find_runtime(name) for name in judged.order_by().values_list("runtime", flat=True).distinct()]
+    return [one.runtime for one in found if isinstance(one, runtimes.Ready)]
 
 
 def report(name: str, queues: list[str], *, tier: str, refusal: str) -> None:

@@ -35,12 +35,12 @@ class Problem(Exception):  # noqa: N818 - a reply, not an error
 
 
 class Answerer:
-    def __init__(self, channel: socket.socket, seed: int) -> None:
+    def __init__(self, channel: socket.socket, seed: int, threads: int) -> None:
         self._channel = channel
         self._objects: dict[int, Any] = {}
         self._arguments: list[Any] = []
         self._unloadable: dict[str, Problem] = {}
-        torch.set_num_threads(1)
+        torch.set_num_threads(threads)
         with contextlib.suppress(RuntimeError):
             torch.set_num_interop_threads(1)
         random.seed(seed)

@@ -248,6 +248,7 @@ class Checker:
         self._control.tell("done", waited=self._clock.waited)
 
     def _check(self, stage: Stage, spec: dict[str, Any], *, hidden: bool) -> dict[str, Any]:
+        import numpy
         import torch
 
         from grading.runner.checks import Failed, Raised, Student, Trial
@@ -258,6 +259,8 @@ class Checker:
             return _result(judged=False, message=messages.ended("wall", {"wall": messages.seconds(self._job["limits"]["wall_s"])}))
         trial = Trial(seed=self._job["seed"], check_id=spec["id"])
         torch.manual_seed(trial.seed)
+        random.seed(trial.seed)
+        numpy.random.seed(trial.seed % 2**32)
         ended = False
         try:
             self._registered[spec["id"]](Student(stage.line(fresh=spec["fresh"])), trial)
@@ -349,10 +352,8 @@ def _read_job() -> tuple[dict[str, Any], bytes, bytes]:
     return job, data[4 + length : middle], data[middle:]
 
 
-def main(argument: str) -> None:
-    settings = json.loads(argument)
-    confine(3, settings["threads"])
-    sys.path += settings["site"]
+def main(_argument: object) -> None:
+    confine(3)
     import torch
 
     torch.set_num_threads(1)

@@ -1,10 +1,10 @@
-"""The first thing that a sandboxed Python does: install the system call filter, and make sure that nothing of the cage is missing."""
+"""The first thing that a sandboxed process does: install the system call filter, and make sure that nothing of the cage is missing."""
 
 import ctypes
 import os
 
 PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 22, 2
-_ENVIRONMENT = {
+ENVIRONMENT = {
     "HOME": "/tmp",  # noqa: S108 - inside the sandbox
     "LANG": "C.UTF-8",
     "MPLBACKEND": "Agg",
@@ -21,7 +21,7 @@ class _Program(ctypes.Structure):
     _fields_ = [("length", ctypes.c_ushort), ("filter", ctypes.c_void_p)]
 
 
-def confine(filter_fd: int, threads: int) -> None:
+def confine(filter_fd: int) -> None:
     """Install the filter read from `filter_fd`, and end the process if it or any earlier step does not hold."""
     rules = os.pread(filter_fd, 1 << 18, 0)
     os.close(filter_fd)
@@ -32,9 +32,6 @@ def confine(filter_fd: int, threads: int) -> None:
     if installed != 0 or not _holds():
         os.write(2, b"the sandbox is incomplete\n")
         os._exit(99)
-    os.environ.update(_ENVIRONMENT)
-    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-        os.environ[name] = str(threads)
 
 
 def _holds() -> bool:

@@ -1,7 +1,7 @@
 """Host.run: one hand-in, from bytes to an Outcome.
 
 Theory of operation. A run is one checker process and, one per stage, student processes, each in a sandbox of its own. The checker and the
-first student processes start together, because importing torch is nearly all of the time. The host gives the checker one end of a
+first student processes start together, so that neither waits for the other. The host gives the checker one end of a
 socket pair for every student process and stays out of their talk; it keeps the clocks, the memory watch and the output, and ends what
 has to be ended. Everything below happens in the calling thread, in one loop around `selectors`.
 
@@ -34,7 +34,7 @@ from grading.runner.manifest import CheckSpec
 from grading.runner.outcome import CheckResult, Kind, Outcome, Progress, Stage
 from grading.runner.protocol import Frame, FrameBuffer, ProtocolError, pack_frame, plain, send_frame
 from grading.runner.runtimes import Runtime
-from grading.runner.sandbox import Exit, Refused, Sandbox, Tier
+from grading.runner.sandbox import Exit, LaunchError, Refused, Sandbox, Tier, WarmUpError
 
 __all__ = ["Cancelled", "Host", "Job", "Refused", "Runtime", "Tier"]
 
@@ -86,6 +86,21 @@ class Host:
         """How many jobs are running."""
         return self._running
 
+    def warm(self, runtime: Runtime) -> str:
+        """Import a runtime before its first job comes; says why that cannot be."""
+        if self._factory is None:
+            return "there is no sandbox"
+        try:
+            self._factory.warm(sandbox.inspect_interpreter(runtime.python))
+        except (OSError, subprocess.SubprocessError, LaunchError, WarmUpError) as error:
+            return str(error)
+        return ""
+
+    def close(self) -> None:
+        """End the warm processes; what still runs ends first."""
+        if self._factory is not None:
+            self._factory.close()
+
     def run(
         self,
         job: Job,
@@ -104,6 +119,8 @@ class Host:
                 return _system(job, exposed)
             with _Run(job, self._factory, self.tier, on_progress or (lambda _progress: None), cancelled or threading.Event()) as run:
                 return run.execute()
+        except (LaunchError, WarmUpError) as error:
+            return _system(job, str(error))
         except (OSError, subprocess.SubprocessError, ProtocolError) as error:
             return _system(job, f"{type(error).__name__}: {error}")
         finally:
@@ -423,9 +440,6 @@ class _Run:
             return
         self._drain(student)
         if header.get("phase") == "boot" or header["why"] == "boot":
-            if student.killed_for == "memory" or student.sandbox.over_memory():
-                limit = messages.megabytes(self.job.limits.memory_mb)
-                raise _AssignmentFailure(f"the runtime itself needs more than the homework's memory limit of {limit}")
             raise _SystemFailure(f"a student process did not start: {student.sandbox.exit}\n{self._text(bytes(self.output))[-2000:]}")
         reason = self._reason(student, header)
         self.stopped.append(f"{reason}: {header['detail']}" if header.get("detail") else reason)

@@ -1,19 +1,17 @@
-"""Builds one sandbox and starts Python in it. Run as a script by `sandbox.start`, with the standard library only.
+"""Builds the cage of one warm process and starts Python in it. Run as a script by `sandbox`, with the standard library only.
 
 Theory of operation. The host starts this script with one descriptor, a SEQPACKET socket, and sends it a plan (JSON) with the
-descriptors that the new process gets as 0, 1, 2, 3, … It has seen no byte of a student's when it
+descriptors that the new process gets as 0, 1, 2, 3, … It never sees a byte of a student's. It
 
-1. (only when root) takes detached, read-only clones of the trees the sandbox may see. After that nothing of the host's file system has
+1. (only when root) takes detached, read-only clones of the trees the cage may see. After that nothing of the host's file system has
    to be reachable any more, so an interpreter below a 0700 home works; and then drops to an unprivileged uid for good;
 2. enters new user, mount, pid, ipc, net and uts namespaces (an ordinary user takes the clones here) and forks;
 3. the child, pid 1 in there, builds a root of its own (a small read-only tmpfs, the clones, /proc, four devices, capped tmpfs for /tmp
-   and /dev/shm), pivots into it, and enters a second user and mount namespace, which locks every mount flag;
-4. sets the resource limits, gives up every capability for good, and execs Python, which installs the system call filter itself before it
-   reads a student's byte (`confine.py`): execve could not be denied before this exec.
+   and /dev/shm), pivots into it, and execs the runtime's Python with the one capability that it needs to cage its own children
+   (`zygote_main.py`), which holds inside these namespaces only.
 
 The parent stays outside as a waiter: it reports how pid 1 ended, and kills it (and with it all of its pid namespace) when the socket
-closes, so that nothing survives the host. `build_root`, `drop` and `confine_self` are apart from `main` because a warm process that forks
-per job needs the same steps in another order.
+closes, so that nothing survives the host. The functions below `build_root` are used by the warm process, once per job.
 """
 
 import contextlib
@@ -46,6 +44,8 @@ CLONE_NEWNS, CLONE_NEWUTS, CLONE_NEWIPC, CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWN
 )
 MNT_DETACH = 2
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS, PR_CAP_AMBIENT = 1, 4, 24, 38, 47
+PR_CAP_AMBIENT_RAISE, PR_CAP_AMBIENT_CLEAR_ALL = 2, 4
+CAP_SYS_ADMIN = 21
 PR_SET_SECUREBITS, SECUREBITS_LOCKED = 28, 0xEF  # noroot, no-setuid-fixup, no-ambient-raise, keep-caps off, all locked
 CAPABILITY_VERSION_3 = 0x20080522
 INSIDE_ID = 1000
@@ -73,7 +73,7 @@ def call(step: str, function: Any, *args: Any) -> int:
     return result
 
 
-def clone_tree(source: str, flags: int) -> int:
+def clone_tree(source: str, flags: int = 0) -> int:
     """A detached, private copy of the mounts below `source` with `flags` (ATTR_…) added; a descriptor."""
     fd = call(
         f"open_tree {source}",
@@ -140,6 +140,21 @@ def mount(kind: str, target: str, flags: int, options: str = "") -> None:
     call(f"mount {kind} {target}", libc.mount, kind.encode(), target.encode(), kind.encode(), flags, options.encode())
 
 
+def attach(fd: int, place: str, *, is_directory: bool) -> None:
+    """Mount a detached clone at `place`, which is made."""
+    os.makedirs(place if is_directory else os.path.dirname(place), exist_ok=True)
+    if not is_directory:
+        write(place, "")
+    call(f"move_mount {place}", libc.syscall, SYS_MOVE_MOUNT, fd, b"", AT_FDCWD, place.encode(), MOVE_MOUNT_F_EMPTY_PATH)
+    os.close(fd)
+
+
+def mount_scratch(place: str, plan: dict[str, Any]) -> None:
+    """An empty tmpfs with the plan's caps on size (bytes) and inodes."""
+    size = f"size={plan['scratch_bytes']},nr_inodes={plan['scratch_files']},mode=1777"
+    mount("tmpfs", place, MS_NOSUID | MS_NODEV | MS_NOEXEC, size)
+
+
 def build_root(plan: dict[str, Any], clones: list[tuple[int, str, bool]]) -> None:
     """Make a new root of the clones and pivot into it. Needs a mount namespace of one's own and its capabilities."""
     call("make mounts private", libc.mount, b"none", b"/", None, MS_REC | MS_PRIVATE, None)
@@ -151,15 +166,9 @@ def build_root(plan: dict[str, Any], clones: list[tuple[int, str, bool]]) -> Non
     # The kernel gives a fresh /proc only where it still sees one that nothing is mounted over: before the pivot.
     mount("proc", base + "/proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
     for path in SCRATCH:  # before the clones: an interpreter may live below /tmp
-        size = f"size={plan['scratch_bytes']},nr_inodes={plan['scratch_files']},mode=1777"
-        mount("tmpfs", base + path, MS_NOSUID | MS_NODEV | MS_NOEXEC, size)
+        mount_scratch(base + path, plan)
     for fd, target, is_directory in clones:
-        place = base + target
-        os.makedirs(place if is_directory else os.path.dirname(place), exist_ok=True)
-        if not is_directory:
-            write(place, "")
-        call(f"move_mount {target}", libc.syscall, SYS_MOVE_MOUNT, fd, b"", AT_FDCWD, place.encode(), MOVE_MOUNT_F_EMPTY_PATH)
-        os.close(fd)
+        attach(fd, base + target, is_directory=is_directory)
     for target, path in plan["links"]:
         os.makedirs(os.path.dirname(base + path), exist_ok=True)
         os.symlink(target, base + path)
@@ -176,11 +185,29 @@ def build_root(plan: dict[str, Any], clones: list[tuple[int, str, bool]]) -> Non
     os.close(root)
 
 
+def fresh_scratch(plan: dict[str, Any]) -> None:
+    """In a mount namespace of a job's own: empty scratch space and a /proc of its pid namespace over the warm process's."""
+    nested = [(clone_tree(target), target, os.path.isdir(target)) for target in plan["nested"]]
+    mount("proc", "/proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
+    for path in SCRATCH:
+        mount_scratch(path, plan)
+    for fd, target, is_directory in nested:  # an interpreter that lives below /tmp
+        attach(fd, target, is_directory=is_directory)
+
+
 def lock_mounts() -> None:
     """A second user and mount namespace: mounts that come from a more privileged one keep their flags whatever one may become in here."""
-    with contextlib.suppress(OSError):
-        write("/proc/sys/user/max_user_namespaces", "1")  # this one; none inside it. The filter denies making them anyway.
     enter(CLONE_NEWNS, outside_uid=INSIDE_ID, outside_gid=INSIDE_ID)
+    with contextlib.suppress(OSError):
+        write("/proc/sys/user/max_user_namespaces", "0")  # none inside this one; the filter denies making them anyway
+
+
+def keep_capability(number: int) -> None:
+    """Let this one capability, and no other, pass through exec."""
+    header = (ctypes.c_uint32 * 2)(CAPABILITY_VERSION_3, 0)
+    low = 1 << number
+    call("capset", libc.capset, header, (ctypes.c_uint32 * 6)(low, low, low, 0, 0, 0))
+    call("ambient capability", libc.prctl, PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, number, 0, 0)
 
 
 def confine_self(limits: dict[str, int]) -> None:
@@ -191,7 +218,7 @@ def confine_self(limits: dict[str, int]) -> None:
         if libc.prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) < 0:
             break
     call("securebits", libc.prctl, PR_SET_SECUREBITS, SECUREBITS_LOCKED, 0, 0, 0)
-    libc.prctl(PR_CAP_AMBIENT, 4, 0, 0, 0)  # clear all
+    libc.prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
     header = (ctypes.c_uint32 * 2)(CAPABILITY_VERSION_3, 0)
     call("capset", libc.capset, header, (ctypes.c_uint32 * 6)())
     call("no_new_privs", libc.prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
@@ -202,14 +229,10 @@ def child(plan: dict[str, Any], fds: list[int], clones: list[tuple[int, str, boo
     try:
         os.setpgid(0, 0)  # signals to one's own group pass the borders of a pid namespace, so the launcher must not be in it
         build_root(plan, clones)
-        scratch = [os.open(path, os.O_PATH | os.O_DIRECTORY) for path in SCRATCH]
-        socket.send_fds(control, [b'{"scratch": true}'], scratch)
-        call("sethostname", libc.sethostname, b"sandbox", 7)
-        lock_mounts()
-        confine_self(plan["rlimits"])
         call("prctl", libc.prctl, PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         if select.select([lifeline], [], [], 0)[0]:  # the waiter died before the line above
             os._exit(1)
+        keep_capability(CAP_SYS_ADMIN)
         os.chdir("/tmp")  # noqa: S108
         for place, fd in enumerate(fds):
             os.dup2(fd, place)
@@ -235,9 +258,7 @@ def wait(pid: int, control: socket.socket) -> None:
     while not any(fd == pidfd for fd, _ in poll.poll()):
         signal.pidfd_send_signal(pidfd, signal.SIGKILL)
         poll.unregister(control)
-    _, status, usage = os.wait4(pid, 0)
-    ended = {"exited": os.waitstatus_to_exitcode(status), "cpu_s": usage.ru_utime + usage.ru_stime, "peak_kb": usage.ru_maxrss}
-    control.send(json.dumps(ended).encode(), socket.MSG_NOSIGNAL)
+    os.waitpid(pid, 0)
 
 
 def main() -> None:
@@ -246,7 +267,7 @@ def main() -> None:
     if not message:
         return
     plan = json.loads(message)
-    os.nice(5)  # a page and a receipt come before anybody's code, where the scheduler heeds it
+    os.nice(5)  # a page and a receipt come before anybody's code
     try:
         # They are put at 0, 1, 2, … at the end, so the originals must be out of the way.
         fds = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 64) for fd in fds]

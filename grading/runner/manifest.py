@@ -198,11 +198,14 @@ class _Reader:
         return component
 
 
+_LEAST = {"memory_mb": 64}  # what every hand-in's process takes by itself
+
+
 def _limits(table: Table) -> Limits:
     given: dict[str, Any] = {}
     for cap in fields(Limits):
         if cap.type is int:
-            given[cap.name] = table.whole(cap.name, cast("int", cap.default), least=1, most=2**20)
+            given[cap.name] = table.whole(cap.name, cast("int", cap.default), least=_LEAST.get(cap.name, 1), most=2**20)
         else:
             given[cap.name] = float(table.number(cap.name, Decimal(cast("float", cap.default)), least=1, most=2**20))
     table.finish()

@@ -6,7 +6,8 @@ Resource limits alone do not do it: RLIMIT_DATA counts neither shared memory nor
 import contextlib
 import os
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -17,8 +18,11 @@ _CGROUP_ROOT = Path("/sys/fs/cgroup")
 class Watch(Protocol):
     """Watches one sandbox from before its first process to its end."""
 
-    def attach(self, pid: int) -> None:
-        """`pid` is the launcher; what it starts belongs to it."""
+    def entry(self) -> AbstractContextManager[Sequence[int]]:
+        """A descriptor to which the sandbox's first process writes itself in, if there is one."""
+
+    def attach(self, pidfd: int) -> None:
+        """`pidfd` is the sandbox's first process; what it starts belongs to it. It is closed here."""
 
     def exceeded(self, scratch: Sequence[int]) -> bool:
         """Whether the limit was passed. `scratch`: descriptors of the sandbox's tmpfs directories."""
@@ -51,14 +55,20 @@ class CgroupFiles:
 
 
 class CgroupWatch:
-    """The kernel kills; this reads that it did. The launcher's few megabytes are counted with the rest."""
+    """The kernel kills; this reads that it did. Pages shared with the warm process are counted where they were made, not here."""
 
     def __init__(self, path: Path, files: CgroupFiles) -> None:
         self.path = path
         self._files = files
 
-    def attach(self, pid: int) -> None:
-        (self.path / "cgroup.procs").write_text(str(pid))
+    @contextlib.contextmanager
+    def entry(self) -> Iterator[Sequence[int]]:
+        # The kernel asks whether the one who opened the file may move a process, not whether the one who writes to it may.
+        with (self.path / "cgroup.procs").open("r+b", buffering=0) as file:
+            yield [file.fileno()]
+
+    def attach(self, pidfd: int) -> None:
+        os.close(pidfd)
 
     def exceeded(self, scratch: Sequence[int]) -> bool:  # noqa: ARG002 - the kernel counts tmpfs itself
         events = dict(line.split(" ", 1) for line in (self.path / self._files.events).read_text().splitlines())
@@ -70,22 +80,31 @@ class CgroupWatch:
 
 
 class ProcessWatch:
-    """Adds up the proportional memory (PSS) of a sandbox's processes and what its tmpfs hold."""
+    """Adds up the proportional memory (PSS) of a sandbox's processes and what its tmpfs hold, less what it was forked with."""
 
     def __init__(self, limit_bytes: int) -> None:
         self._limit = limit_bytes
-        self._launcher = 0
+        self._first = 0
+        self._inherited = 0
 
-    def attach(self, pid: int) -> None:
-        self._launcher = pid
+    @contextlib.contextmanager
+    def entry(self) -> Iterator[Sequence[int]]:
+        yield []
+
+    def attach(self, pidfd: int) -> None:
+        for line in _read(f"/proc/self/fdinfo/{pidfd}").splitlines():
+            if line.startswith("Pid:"):
+                self._first = max(0, int(line.split()[1]))  # −1 when it has ended
+                self._inherited = _proportional(self._first)
+        os.close(pidfd)
 
     def exceeded(self, scratch: Sequence[int]) -> bool:
         used = sum((stat.f_blocks - stat.f_bfree) * stat.f_frsize for stat in map(os.fstatvfs, scratch))
-        pids = list(_descendants(self._launcher))
+        pids = [self._first, *_descendants(self._first)] if self._first else []
         # Resident pages count a shared page once per process: an upper bound that is cheap to read.
         if used + sum(map(_resident, pids)) <= self._limit:
             return False
-        return used + sum(map(_proportional, pids)) > self._limit
+        return used + sum(map(_proportional, pids)) - self._inherited > self._limit
 
     def close(self) -> None:
         pass

@@ -1,6 +1,5 @@
 """The trial process: it ends with status 0 when every wall of the sandbox stands, and else says which one does not."""
 
-import json
 import os
 import socket
 import sys
@@ -8,8 +7,8 @@ import sys
 from grading.runner.confine import confine
 
 
-def main(argument: str) -> None:
-    confine(3, json.loads(argument)["threads"])
+def main(_argument: object) -> None:
+    confine(3)
     faults = [name for name, holds in _walls().items() if not holds]
     print("; ".join(faults), end="", flush=True)
     os._exit(1 if faults else 0)

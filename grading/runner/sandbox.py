@@ -1,7 +1,8 @@
 """Sandboxed Python processes, as the host sees them: probe what this machine allows, start one, watch it, kill it.
 
-The cage itself is made by `launcher.py` (root, namespaces, limits) and `confine.py` (system calls). There is no unsafe mode: when the probe
-does not find every wall standing, nothing runs.
+Every one is forked from a warm process (`zygote_main.py`) that has the runtime imported; there is one per runtime, itself in a cage that
+`launcher.py` makes. The fork adds namespaces and scratch space of its own, limits, and `confine.py` the system call filter. There is no
+unsafe mode: when the probe does not find every wall standing, nothing runs.
 """
 
 import contextlib
@@ -15,9 +16,12 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from grading.runner import seccomp
 from grading.runner.limits import Limits
@@ -27,7 +31,8 @@ OLDEST_KERNEL = (5, 14)  # mount_setattr, and a count of processes per user name
 SANDBOX_UID = 64090  # of nobody; the host's processes and files never have it
 CODE = "/opt/runner"  # where the sandbox finds this package
 MEGABYTE = 2**20
-SCRATCH = "/tmp"  # noqa: S108 - inside the sandbox
+SCRATCHES = ("/tmp", "/dev/shm")  # noqa: S108 - inside the sandbox
+CLOSE_S = 5.0  # for a killed process to be reported
 
 _PACKAGE = Path(__file__).resolve().parent
 _SYSTEM_TREES = ("/usr/lib", "/usr/lib32", "/usr/lib64", "/usr/libx32", "/usr/local/lib", "/usr/share/zoneinfo", "/etc/ld.so.cache")
@@ -38,7 +43,12 @@ _TEXTS = {
     "/etc/group": "student:x:1000:\n",
     "/etc/hosts": "127.0.0.1 localhost\n",
 }
-_BOOTSTRAP = "import sys; sys.path.append({code!r}); from grading.runner import {module}; {module}.main(sys.argv[1])"
+_BOOTSTRAP = f"import sys; sys.path.append({CODE!r}); from grading.runner import zygote_main; zygote_main.main(sys.argv[1])"
+# The first optimizer would import torch._dynamo, for half a second of every job.
+RUNTIME_MODULES = ("numpy", "numpy.random", "torch", "torch._dynamo", "torch.optim", "torch.utils.data", "grading.runner.answering")
+WARM_UP_S = 90.0  # to import them on a busy machine
+JOBS_PER_ZYGOTE = 2000
+RUNTIMES_KEPT_WARM = 4
 
 
 @dataclass(frozen=True)
@@ -72,7 +82,10 @@ class Exit:
 
     status: int
     cpu_s: float = 0.0
-    peak_kb: int = 0
+
+
+class WarmUpError(Exception):
+    """The warm process did not come up: the runtime's packages do not import, or it was ended. The text is for staff."""
 
 
 class LaunchError(Exception):
@@ -117,11 +130,108 @@ def exposed(interpreter: Interpreter, private: Iterable[Path]) -> str:
     return ""
 
 
-class Sandbox:
-    """One sandboxed process. Start it with `start`; register `fileno()` for reading and call `poll()` when it is readable."""
+class Zygote:
+    """A warm process of one interpreter. It lives until `retire`, and until the last sandbox that came from it is closed."""
 
-    def __init__(self, launcher: subprocess.Popen[bytes], control: socket.socket, watch: Watch) -> None:
-        self._launcher = launcher
+    def __init__(self, interpreter: Interpreter, modules: Sequence[str], filter_fd: int) -> None:
+        argument = {"site": [str(path) for path in interpreter.site], "modules": list(modules)}
+        command = [str(interpreter.binary), "-I", "-S", "-X", "utf8", "-c", _BOOTSTRAP, json.dumps(argument)]
+        self.started = 0
+        self._living = 0
+        self._retired = False
+        self._lock = threading.Lock()
+        self._control, launcher_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._requests, requests_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        try:
+            self._launcher = subprocess.Popen(
+                [sys.executable, "-I", "-S", _PACKAGE / "launcher.py", str(launcher_end.fileno())],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                pass_fds=[launcher_end.fileno()],
+                env={},
+                cwd="/",
+                process_group=0,  # a Ctrl-C is for the host; the session stays the host's, and with it its share of the processors
+            )
+            with Path(os.devnull).open("r+b") as null:
+                fds = [null.fileno()] * 3 + [filter_fd, requests_end.fileno()]
+                socket.send_fds(self._control, [json.dumps(_plan(interpreter) | {"argv": command}).encode()], fds)
+        except OSError:
+            self._control.close()
+            self._requests.close()
+            raise
+        finally:
+            launcher_end.close()
+            requests_end.close()
+        self._ready = False
+
+    @property
+    def alive(self) -> bool:
+        return self._launcher.poll() is None
+
+    def wait(self) -> None:
+        """Until it can fork. Raises LaunchError or WarmUpError."""
+        with self._lock:
+            if self._ready:
+                return
+            if not select.select([self._requests, self._control], [], [], WARM_UP_S)[0]:
+                raise WarmUpError(f"The runtime's packages were not imported within {WARM_UP_S:g} s.")
+            report = self._report(self._control) or self._report(self._requests)
+            if "error" in report:
+                raise LaunchError(report["error"], report["errno"])
+            if "ready" not in report:
+                raise WarmUpError(report.get("failed") or "The runtime's process ended while its packages were imported.")
+            self._ready = True
+
+    @staticmethod
+    def _report(end: socket.socket) -> dict[str, Any]:
+        try:
+            message = end.recv(1 << 16, socket.MSG_DONTWAIT)
+        except OSError:
+            return {}
+        report: dict[str, Any] = json.loads(message or b"{}")
+        return report
+
+    def start(self, request: dict[str, object], fds: Sequence[int]) -> None:
+        """Have a process forked; `fds` as zygote_main takes them. Raises OSError when it has ended."""
+        socket.send_fds(self._requests, [json.dumps(request).encode()], list(fds))
+
+    def reserve(self) -> None:
+        """Promise it one sandbox more: it does not end before that many were let go."""
+        with self._lock:
+            self.started += 1
+            self._living += 1
+
+    def let_go(self) -> None:
+        """One of its sandboxes is closed, or could not be started."""
+        with self._lock:
+            self._living -= 1
+        self._end_if_done()
+
+    def retire(self) -> None:
+        """Start no more; it ends with its last sandbox."""
+        self._retired = True
+        self._end_if_done()
+
+    def _end_if_done(self) -> None:
+        with self._lock:
+            if not self._retired or self._living or self._control.fileno() < 0:
+                return
+            self._control.close()
+            self._requests.close()
+        self.kill()
+
+    def kill(self) -> None:
+        """End it, and with it everything that it forked."""
+        self._launcher.kill()  # pid 1 dies with it
+        self._launcher.wait()
+
+
+class Sandbox:
+    """One sandboxed process. Register `fileno()` for reading and call `poll()` when it is readable."""
+
+    def __init__(self, zygote: Zygote, control: socket.socket, watch: Watch) -> None:
+        self._zygote = zygote
         self._control = control
         self._watch = watch
         self._scratch: list[int] = []
@@ -136,7 +246,7 @@ class Sandbox:
         return self.exit is not None or self.error is not None
 
     def poll(self) -> None:
-        """Take what the launcher reports; sets `exit` or `error` when it is over."""
+        """Take what is reported; sets `exit` or `error` when it is over."""
         while not self.ended:
             try:
                 message, fds, _, _ = socket.recv_fds(self._control, 4096, 4)
@@ -144,45 +254,50 @@ class Sandbox:
                 return
             except OSError:
                 message, fds = b"", []
-            self._scratch += fds
-            if not message:  # the launcher itself was killed
-                self.exit = Exit(-9)
+            if fds:
+                *self._scratch, process = fds
+                self._watch.attach(process)
+            if not message:
+                self.error = LaunchError("the warm process was ended", errno.EPIPE)
                 return
             report = json.loads(message)
             if "error" in report:
                 self.error = LaunchError(report["error"], report["errno"])
             elif "exited" in report:
-                self.exit = Exit(report["exited"], report["cpu_s"], report["peak_kb"])
+                self.exit = Exit(report["exited"], report["cpu_s"])
 
     def over_memory(self) -> bool:
         return self._watch.exceeded(self._scratch)
 
     def kill(self) -> None:
-        """Ask the launcher to kill everything in there; `exit` follows."""
+        """Have everything in there killed; `exit` follows."""
         with contextlib.suppress(OSError):
             self._control.shutdown(socket.SHUT_WR)
 
     def close(self) -> None:
         """Kill, wait, and let go of everything."""
         self.kill()
-        try:
-            self._launcher.wait(timeout=5)
-        except subprocess.TimeoutExpired:
-            self._launcher.kill()  # pid 1 dies with it
-            self._launcher.wait()
+        deadline = time.monotonic() + CLOSE_S
+        while not self.ended:
+            if not select.select([self._control], [], [], max(0.0, deadline - time.monotonic()))[0]:
+                self._zygote.kill()
+            self.poll()
         self._control.close()
         for fd in self._scratch:
             os.close(fd)
         self._scratch = []
         self._watch.close()
+        self._zygote.let_go()
 
 
-@dataclass
 class Factory:
-    """Starts sandboxes for one host; what does not change between them is made once."""
+    """Starts sandboxes for one host, and keeps a warm process for each interpreter."""
 
-    cgroup: CgroupFiles | None = None
-    filter_fd: int = field(default_factory=lambda: seccomp.sealed(seccomp.build(), "filter"))
+    def __init__(self, cgroup: CgroupFiles | None = None) -> None:
+        self.cgroup = cgroup
+        self._filter_fd = seccomp.sealed(seccomp.build(), "filter")
+        self._zygotes: dict[tuple[Interpreter, tuple[str, ...]], Zygote] = {}
+        self._lock = threading.Lock()
 
     @property
     def memory_guard(self) -> str:
@@ -200,53 +315,88 @@ class Factory:
         stderr: int,
         fds: Sequence[int],
         extra_scratch: int = 0,
+        modules: tuple[str, ...] = RUNTIME_MODULES,
     ) -> Sandbox:
-        """Start `grading.runner.<module>.main(argument)` with `fds` as 4, 5, … (3 is the filter). Raises OSError."""
-        argument = {"site": [str(path) for path in interpreter.site], "threads": limits.threads, **argument}
-        command = [
-            str(interpreter.binary),
-            "-I",
-            "-S",
-            "-X",
-            "utf8",
-            "-c",
-            _BOOTSTRAP.format(code=CODE, module=module),
-            json.dumps(argument),
-        ]
-        plan = _plan(interpreter, limits, memory_mb, extra_scratch) | {"argv": command}
+        """Start `grading.runner.<module>.main(argument)` with `fds` as 4, 5, … (3 is the filter).
+
+        Raises OSError, LaunchError, WarmUpError. The first one of an interpreter waits until `modules` are imported.
+        """
         memory_bytes = memory_mb * MEGABYTE
-        watch: Watch = self.cgroup.make(memory_bytes) if self.cgroup else ProcessWatch(memory_bytes)
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        try:
-            launcher = subprocess.Popen(
-                [sys.executable, "-I", "-S", _PACKAGE / "launcher.py", str(theirs.fileno())],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                pass_fds=[theirs.fileno()],
-                env={},
-                cwd="/",
-                process_group=0,  # a Ctrl-C is for the host; the session stays the host's, and with it its share of the processors
-            )
-        except OSError:
-            ours.close()
-            watch.close()
-            raise
-        finally:
-            theirs.close()
-        sandbox = Sandbox(launcher, ours, watch)
-        try:
-            watch.attach(launcher.pid)
-            with Path(os.devnull).open() as stdin:
-                socket.send_fds(ours, [json.dumps(plan).encode()], [stdin.fileno(), stdout, stderr, self.filter_fd, *fds])
+        request = {
+            "module": module,
+            "argument": {"threads": limits.threads, **argument},
+            "nested": [target for _, target in trees(interpreter) if target.startswith(tuple(f"{path}/" for path in SCRATCHES))],
+            "scratch_bytes": limits.tmp_mb * MEGABYTE + extra_scratch,
+            "scratch_files": limits.files,
+            "rlimits": _rlimits(limits, memory_mb),
+            "grouped": self.cgroup is not None,
+        }
+        zygote = self._reserved(interpreter, modules)
+        with contextlib.ExitStack() as undo:
+            undo.callback(zygote.let_go)
+            watch: Watch = self.cgroup.make(memory_bytes) if self.cgroup else ProcessWatch(memory_bytes)
+            undo.callback(watch.close)
+            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            undo.callback(ours.close)
+            with theirs, watch.entry() as group:
+                zygote.start(request, [theirs.fileno(), *group, stdout, stderr, *fds])
             ours.setblocking(False)
-        except OSError:
-            sandbox.close()
+            undo.pop_all()
+        return Sandbox(zygote, ours, watch)
+
+    def _reserved(self, interpreter: Interpreter, modules: tuple[str, ...]) -> Zygote:
+        """The interpreter's warm process, ready; started when there is none, or the old one has ended or served for long."""
+        key = (interpreter, modules)
+        with self._lock:
+            zygote = self._zygotes.pop(key, None)
+            if zygote and (not zygote.alive or zygote.started >= JOBS_PER_ZYGOTE):
+                zygote.retire()
+                zygote = None
+            zygote = zygote or Zygote(interpreter, modules, self._filter_fd)
+            zygote.reserve()
+            self._zygotes[key] = zygote  # the last one used is the last in order
+            if len(self._zygotes) > RUNTIMES_KEPT_WARM:
+                self._zygotes.pop(next(iter(self._zygotes))).retire()
+        try:
+            zygote.wait()
+        except (LaunchError, WarmUpError):
+            with self._lock:
+                if self._zygotes.get(key) is zygote:
+                    del self._zygotes[key]
+            zygote.retire()
+            zygote.let_go()
             raise
-        return sandbox
+        return zygote
+
+    def warm(self, interpreter: Interpreter) -> None:
+        """Import the runtime before the first job needs it. Raises as `start` does."""
+        self._reserved(interpreter, RUNTIME_MODULES).let_go()
+
+    def close(self) -> None:
+        """End the warm processes once their sandboxes are closed."""
+        with self._lock:
+            for zygote in self._zygotes.values():
+                zygote.retire()
+            self._zygotes.clear()
 
 
-def _plan(interpreter: Interpreter, limits: Limits, memory_mb: int, extra_scratch: int) -> dict[str, object]:
+def _rlimits(limits: Limits, memory_mb: int) -> dict[str, int]:
+    return {
+        "RLIMIT_CPU": int(limits.cpu_s) + 1,
+        # Reserved address space is not used memory: the memory watch decides first, this bounds what it can miss.
+        "RLIMIT_DATA": (memory_mb + 512) * MEGABYTE,
+        "RLIMIT_FSIZE": limits.file_mb * MEGABYTE,
+        "RLIMIT_NPROC": limits.processes,
+        "RLIMIT_NOFILE": 256,
+        "RLIMIT_CORE": 0,
+        "RLIMIT_MEMLOCK": 0,
+        "RLIMIT_MSGQUEUE": 0,
+        "RLIMIT_SIGPENDING": 512,
+        "RLIMIT_STACK": 64 * MEGABYTE,
+    }
+
+
+def _plan(interpreter: Interpreter) -> dict[str, object]:
     """What the launcher has to build, but for the command."""
     return {
         "uid": SANDBOX_UID,
@@ -254,21 +404,8 @@ def _plan(interpreter: Interpreter, limits: Limits, memory_mb: int, extra_scratc
         "devices": _DEVICES,
         "links": [(str(Path(path).readlink()), path) for path in _LIBRARY_LINKS if Path(path).is_symlink()],
         "texts": _TEXTS,
-        "scratch_bytes": limits.tmp_mb * MEGABYTE + extra_scratch,
-        "scratch_files": limits.files,
-        "rlimits": {
-            "RLIMIT_CPU": int(limits.cpu_s) + 1,
-            # Reserved address space is not used memory: the memory watch decides first, this bounds what it can miss.
-            "RLIMIT_DATA": (memory_mb + 512) * MEGABYTE,
-            "RLIMIT_FSIZE": limits.file_mb * MEGABYTE,
-            "RLIMIT_NPROC": limits.processes,
-            "RLIMIT_NOFILE": 256,
-            "RLIMIT_CORE": 0,
-            "RLIMIT_MEMLOCK": 0,
-            "RLIMIT_MSGQUEUE": 0,
-            "RLIMIT_SIGPENDING": 512,
-            "RLIMIT_STACK": 64 * MEGABYTE,
-        },
+        "scratch_bytes": 16 * MEGABYTE,
+        "scratch_files": 256,
     }
 
 
@@ -297,13 +434,18 @@ def probe() -> tuple[Tier | Refused, Factory | None]:
                 stdout=output.fileno(),
                 stderr=output.fileno(),
                 fds=[],
+                modules=(),
             )
-        except (OSError, subprocess.SubprocessError) as error:
+        except LaunchError as error:
+            return explain(error), None
+        except (OSError, subprocess.SubprocessError, WarmUpError) as error:
             return Refused(f"No process could be started: {error}.", "Look at the limits of this user: ulimit -a"), None
         try:
-            return _judge(sandbox, output.fileno()), factory
+            tier = _judge(sandbox, output.fileno())
         finally:
             sandbox.close()
+            factory.close()
+        return tier, factory
 
 
 def _judge(sandbox: Sandbox, output: int) -> Tier | Refused:

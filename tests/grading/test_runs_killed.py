@@ -130,7 +130,8 @@ def test_an_orderly_stop_of_the_runner_host_gives_its_run_back(site: Site, tmp_p
     host.wait(timeout=10)
     assert time.monotonic() - began < 5
     run.refresh_from_db()
-    assert (run.state, run.attempts, run.note) == ("queued", 0, "The worker was stopped.")
+    assert (run.state, run.attempts) == ("queued", 0)
+    assert run.note in {"The worker was stopped.", "the runner host was stopped"}  # it is both, and either may be noticed first
 
 
 @pytest.mark.sandbox

@@ -8,6 +8,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pyseccomp
@@ -31,11 +32,11 @@ def runtime(torch_runtime: Runtime) -> Runtime:
 
 
 @pytest.fixture(scope="session")
-def host() -> Host:
-    host = Host()
-    if isinstance(host.tier, Refused):
-        missing(f"{host.tier.reason} {host.tier.fix}")
-    return host
+def host() -> Iterator[Host]:
+    with closing(Host()) as host:
+        if isinstance(host.tier, Refused):
+            missing(f"{host.tier.reason} {host.tier.fix}")
+        yield host
 
 
 class OrdinaryUser:

@@ -20,27 +20,30 @@ JUDGED = {"lying-objects", "nan", "odd-output", "patched-checks", "printed-score
 EITHER = {"deep-answer", "patched-allclose", "shadowed-modules"}  # as far as they get in the time there is
 
 
+pytestmark = [pytest.mark.sandbox, pytest.mark.xdist_group("corpus")]
+
+
+def judged(homework: Path, *hand_ins: str) -> list[dict[str, Any]]:
+    out = io.StringIO()
+    paths = [str(HERE / "corpus" / name) for name in hand_ins]
+    call_command("autograde", str(homework), *paths, "--json", "--jobs", "2", stdout=out, stderr=io.StringIO())
+    elements = json.loads(out.getvalue())
+    assert isinstance(elements, list)
+    return elements
+
+
 @pytest.fixture(scope="module")
-def homework(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Homework 1 with less patience, because many attacks take all the time there is."""
+def attacks(torch_runtime: Runtime, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
+    """What each attack got on homework 1 with less patience, because many take all the time there is."""
     folder = shutil.copytree(HW1, tmp_path_factory.mktemp("course") / "hw1-backprop")
     text = (folder / "homework.toml").read_text()
     (folder / "homework.toml").write_text(text.replace("wall_s = 60", "wall_s = 20\ncall_s = 2"))
-    return folder
+    return dict(zip(ATTACKS, judged(folder, *ATTACKS), strict=True))
 
 
-def judged(homework: Path, hand_in: str) -> dict[str, Any]:
-    out = io.StringIO()
-    call_command("autograde", str(homework), str(HERE / "corpus" / hand_in), "--json", stdout=out, stderr=io.StringIO())
-    (element,) = json.loads(out.getvalue())
-    assert isinstance(element, dict)
-    return element
-
-
-@pytest.mark.sandbox
 @pytest.mark.parametrize("attack", ATTACKS)
-def test_an_attack_earns_a_tenth_at_most_and_reads_why(torch_runtime: Runtime, homework: Path, attack: str) -> None:
-    element = judged(homework, attack)
+def test_an_attack_earns_a_tenth_at_most_and_reads_why(attacks: dict[str, dict[str, Any]], attack: str) -> None:
+    element = attacks[attack]
     assert element["points"] <= 5
     message = element["message"] or next(check["message"] for check in element["checks"] if not check["passed"])
     assert message
@@ -48,9 +51,8 @@ def test_an_attack_earns_a_tenth_at_most_and_reads_why(torch_runtime: Runtime, h
         assert (element["outcome"], message.startswith(STOPPED)) == (("ok", False) if attack in JUDGED else ("student", True))
 
 
-@pytest.mark.sandbox
 def test_a_correct_hand_in_that_looks_around_finds_nothing_and_gets_full_points(torch_runtime: Runtime) -> None:
-    element = judged(HW1, "correct-scanner")
+    (element,) = judged(HW1, "correct-scanner")
     assert (element["outcome"], element["points"]) == ("ok", 50)
     assert [line for line in element["output"].splitlines() if "LEAK" in line] == []
     seen = {tuple(line.split()[1:3]) for line in element["output"].splitlines() if line.startswith("SEEN")}

@@ -148,6 +148,7 @@ MISTAKES = [
         "call_s, cpu_s, file_mb, files, memory_mb, output_kb, processes, threads, tmp_mb or wall_s.",
     ),
     ("hand_ins_per_day = 12", 'queue = "fast"', 'queue = "fast" is not known; accepted: cpu, gpu or gpu.<kind>.', ""),
+    ("memory_mb = 1024", "memory_mb = 32", "memory_mb = 32 is refused; it must be a whole number from 64 to 1048576.", ""),
     ("[practice.limits]", "[practice.limits", "not valid TOML: Expected ']' at the end of a table declaration.", ""),
 ]
 

@@ -61,7 +61,7 @@ def test_a_process_that_lost_a_wall_ends_itself(tmp_path: Path) -> None:
     """Without namespaces around it, `confine` must not let a process go on."""
     rules = tmp_path / "rules"
     rules.write_bytes(seccomp.build())
-    program = "import os, sys; from grading.runner.confine import confine; confine(os.open(sys.argv[1], os.O_RDONLY), 1); print('on')"
+    program = "import os, sys; from grading.runner.confine import confine; confine(os.open(sys.argv[1], os.O_RDONLY)); print('on')"
     answer = subprocess.run(
         ["/usr/bin/setpriv", "--no-new-privs", sys.executable, "-c", program, rules], capture_output=True, text=True, cwd=REPOSITORY
     )

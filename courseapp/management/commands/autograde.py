@@ -6,6 +6,7 @@ import threading
 from argparse import ArgumentParser
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -43,8 +44,9 @@ class Command(BaseCommand):
         component, bundle = self._homework(homework)
         self._seed, self._component, self._bundle = seed, component, bundle
         self._runtime = self._find_runtime(component.runtime)
-        self._host, self._cancelled = Host(), threading.Event()
-        outcomes = self._judge_all(paths, jobs)
+        self._cancelled = threading.Event()
+        with closing(Host()) as self._host:
+            outcomes = self._judge_all(paths, jobs)
         if json:
             self.stdout.write(as_json(paths, outcomes))
         else:
@@ -71,7 +73,6 @@ class Command(BaseCommand):
         return found.runtime
 
     def _judge_all(self, paths: list[Path], jobs: int) -> list[Outcome]:
-        # The sandbox ends with the thread that started it, so the pool's threads stay until all are done.
         with ThreadPoolExecutor(jobs) as pool:
             waiting = [pool.submit(self._judge, path) for path in paths]
             try:

@@ -2,6 +2,7 @@
 
 from argparse import ArgumentParser
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
 from typing import Any
 
@@ -26,7 +27,10 @@ class Command(BaseCommand):
         parser.add_argument("--jobs", type=int, default=2, help="runs at a time (default 2)")
 
     def handle(self, *args: Any, jobs: int, **options: Any) -> None:
-        host = Host()
+        with closing(Host()) as host:
+            self._record(host, jobs)
+
+    def _record(self, host: Host, jobs: int) -> None:
         if isinstance(host.tier, Refused):
             raise CommandError(f"Nothing can be run here: {host.tier.reason} {host.tier.fix}")
         samples = read_samples(EXAMPLE / "demo")

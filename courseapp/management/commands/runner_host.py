@@ -51,6 +51,8 @@ class Command(BaseCommand):
                 threads += [threading.Thread(target=poll, args=(queue, ready, stop), name=f"{queue} {number}") for queue, number in pollers]
             for thread in threads:
                 thread.start()
+            # Not waited for at the end: importing a runtime cannot be interrupted, and ends with this process.
+            threading.Thread(target=warm_up, args=(host, queues, stop), name="warm up", daemon=True).start()
             try:
                 server.serve(host, path, stop=stop, ready=ready)
             except OSError as error:
@@ -60,6 +62,7 @@ class Command(BaseCommand):
                 ready.set()
                 for thread in threads:
                     thread.join()
+                host.close()
         log.info("Runner host stopped.")
 
 
@@ -93,6 +96,23 @@ def look_after(queues: list[str], tier: str, refusal: str, stop: threading.Event
             connection.close()
         stop.wait(settings.RUN_POLL_SECONDS)
     connection.close()
+
+
+def warm_up(host: Host, queues: list[str], stop: threading.Event) -> None:
+    """Import each runtime once it is installed, so that the first hand-in does not wait for it."""
+    warm: set[Path] = set()
+    while not stop.is_set():
+        try:
+            close_old_connections()
+            cold = [runtime for runtime in execution.ready_runtimes(queues) if runtime.python not in warm]
+        except (DatabaseError, InterfaceError):
+            cold = []  # `look_after` says so
+        connection.close()
+        for runtime in cold:
+            warm.add(runtime.python)
+            if problem := host.warm(runtime):
+                log.warning("The runtime “%s” cannot be imported: %s", runtime.name, problem)
+        stop.wait(settings.RUN_POLL_SECONDS)
 
 
 def poll(queue: str, ready: threading.Event, stop: threading.Event) -> None:

@@ -1,0 +1,115 @@
+"""The warm process that every sandbox is forked from: it comes back when it is killed, and keeps nothing of a job."""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from grading.runner import sandbox
+from grading.runner.host import Host
+from grading.runner.limits import Limits
+from grading.runner.outcome import Outcome
+from grading.runner.runtimes import Runtime
+from grading.runner.sandbox import Refused
+from tests.conftest import missing
+from tests.runner.homework import ALL_VISIBLE, CORRECT, job
+
+pytestmark = pytest.mark.sandbox
+
+
+@pytest.fixture
+def own_host() -> Iterator[Host]:
+    """One that may be harmed."""
+    with closing(Host()) as host:
+        if isinstance(host.tier, Refused):
+            missing(f"{host.tier.reason} {host.tier.fix}")
+        yield host
+
+
+def warm_processes() -> set[int]:
+    """What children of ours are named as, and lead to, warm processes: the launchers."""
+    found = set()
+    for path in Path(f"/proc/{os.getpid()}/task").glob("*/children"):
+        found |= {int(pid) for pid in path.read_text().split() if "launcher.py" in Path(f"/proc/{pid}/cmdline").read_text()}
+    return found
+
+
+def judged(outcome: Outcome) -> tuple[str, Decimal]:
+    return outcome.kind, outcome.points
+
+
+def test_a_killed_one_fails_its_jobs_and_is_started_again(own_host: Host, runtime: Runtime) -> None:
+    others = warm_processes()
+    assert own_host.warm(runtime) == ""
+    (launcher,) = warm_processes() - others
+    outcomes: list[Outcome] = []
+    slow = job("import time\ntime.sleep(60)\n" + CORRECT, runtime, specs=ALL_VISIBLE)
+    thread = threading.Thread(target=lambda: outcomes.append(own_host.run(slow)))
+    thread.start()
+    time.sleep(1)
+    os.kill(launcher, signal.SIGKILL)
+    thread.join(timeout=20)
+    assert [(outcome.kind, outcome.staff_message) for outcome in outcomes] == [("system", "the warm process was ended: Broken pipe")]
+    assert judged(own_host.run(job(CORRECT, runtime))) == ("ok", Decimal(10))
+    assert launcher not in warm_processes()
+
+
+def test_a_worn_out_one_is_replaced_and_ends(own_host: Host, runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+    others = warm_processes()
+    monkeypatch.setattr(sandbox, "JOBS_PER_ZYGOTE", 3)
+    assert judged(own_host.run(job(CORRECT, runtime))) == ("ok", Decimal(10))
+    first = warm_processes() - others
+    assert judged(own_host.run(job(CORRECT, runtime))) == ("ok", Decimal(10))
+    assert len(first) == 1
+    assert len(warm_processes() - others) == 1
+    assert not first & warm_processes()
+
+
+def test_closing_a_host_leaves_no_process(runtime: Runtime) -> None:
+    others = warm_processes()
+    with closing(Host()) as host:
+        assert host.warm(runtime) == ""
+        assert len(warm_processes() - others) == 1
+    assert warm_processes() == others
+
+
+TRACES = """
+import gc, os, socket
+found = sorted(type(thing).__name__ for thing in gc.get_objects() if isinstance(thing, socket.socket) and thing.fileno() >= 0)
+print(found, os.path.exists("/tmp/handin/mine.txt"), os.listdir("/dev/shm"), "left" in os.environ, hasattr(os, "left"))
+os.left = os.environ["left"] = "behind"
+open("/tmp/handin/mine.txt", "w").close()
+open("/dev/shm/mine.txt", "w").close()
+"""
+
+
+def test_nothing_of_a_job_is_seen_by_the_next(host: Host, runtime: Runtime) -> None:
+    for _ in range(2):
+        outcome = host.run(job(TRACES + CORRECT, runtime, specs=ALL_VISIBLE))
+        assert (*judged(outcome), outcome.output) == ("ok", Decimal(10), "['socket'] False [] False False\n")
+
+
+def test_randomness_is_not_that_of_the_job_before(host: Host, runtime: Runtime) -> None:
+    """The same hand-in draws the same numbers each time, another one others; what must not be foreseen differs always."""
+    code = "import os, random, numpy, torch\nprint(random.random(), numpy.random.rand(), torch.rand(1).item(), os.urandom(4).hex())\n"
+    drawn = [host.run(job(code + extra + CORRECT, runtime, specs=ALL_VISIBLE)).output.split() for extra in ("", "", "# another\n")]
+    assert drawn[0][:3] == drawn[1][:3]
+    assert not set(drawn[0][:3]) & set(drawn[2][:3])
+    assert len({one[3] for one in drawn}) == 3
+
+
+def test_the_first_optimizer_imports_nothing(host: Host, runtime: Runtime) -> None:
+    code = """
+import sys, torch
+before = set(sys.modules)
+torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1)
+print(len(set(sys.modules) - before))
+"""
+    outcome = host.run(job(code + CORRECT, runtime, specs=ALL_VISIBLE, limits=Limits(wall_s=20)))
+    assert (*judged(outcome), outcome.output) == ("ok", Decimal(10), "0\n")
