@@ -73,7 +73,7 @@ def forget(sha256: str, *, unused_for: timedelta) -> bool:
     assert root is not None
     kept = root / name(sha256)
     with _locked(root, fcntl.LOCK_EX):
-        if time.time() - kept.stat().st_mtime < unused_for.total_seconds():
+        if not kept.exists() or time.time() - kept.stat().st_mtime < unused_for.total_seconds():
             return False
         kept.unlink()
     return True

@@ -5,14 +5,17 @@ on falls under any rule: hand-ins, their files, receipts, results with their che
 """
 
 import logging
+import os
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
+from allauth.usersessions.models import UserSession
 from django.conf import settings
 from django.contrib.sessions.models import Session
 from django.core.files.storage import FileSystemStorage, default_storage
@@ -73,13 +76,18 @@ def sessions() -> list[Doomed]:
     return [Doomed(f"{number} that are over", over.delete)] if number else []
 
 
+def devices() -> list[Doomed]:
+    """Where somebody was signed in, once they are not any more."""
+    open_now = Session.objects.filter(expire_date__gte=database_now()).values("session_key")
+    over = UserSession.objects.exclude(session_key__in=open_now)
+    number = over.count()
+    return [Doomed(f"{number} of sessions that are over", over.delete)] if number else []
+
+
 def temporary_files() -> list[Doomed]:
     """What a process that was killed in the middle of an upload left behind."""
-    found = []
-    for path in _files("*"):
-        if _TEMPORARY.fullmatch(path.name) and _age(path) > PART_AGE:
-            found.append(Doomed(_described(path), path.unlink))
-    return found
+    found = [(path, stat) for path, stat in _files("*") if _TEMPORARY.fullmatch(path.name) and _age(stat) > PART_AGE]
+    return [Doomed(_described(path, stat), partial(path.unlink, missing_ok=True)) for path, stat in found]
 
 
 def unused_files() -> list[Doomed]:
@@ -90,25 +98,33 @@ def unused_files() -> list[Doomed]:
     with connection.cursor() as cursor:
         cursor.execute(digests_sql())
         named = {row[0] for row in cursor.fetchall()}
-    unused = [path for path in _files("??/*") if path.name not in named and _age(path) > age]
-    return [Doomed(_described(path), partial(blobs.forget, path.name, unused_for=age)) for path in unused]
+    unused = [(path, stat) for path, stat in _files("??/*") if path.name not in named and _age(stat) > age]
+    return [Doomed(_described(path, stat), partial(blobs.forget, path.name, unused_for=age)) for path, stat in unused]
 
 
-def _files(pattern: str) -> list[Path]:
+def _files(pattern: str) -> Iterator[tuple[Path, os.stat_result]]:
     """Of the store, where that is a folder of this machine; elsewhere the store has rules of its own."""
     if not isinstance(default_storage, FileSystemStorage):
-        return []
-    return sorted(path for path in Path(default_storage.location).glob(pattern) if path.is_file())
+        return
+    for path in sorted(Path(default_storage.location).glob(pattern)):
+        with suppress(FileNotFoundError):  # an upload that has ended meanwhile
+            if path.is_file():
+                yield path, path.stat()
 
 
-def _age(path: Path) -> timedelta:
-    return timedelta(seconds=time.time() - path.stat().st_mtime)
+def _age(stat: os.stat_result) -> timedelta:
+    return timedelta(seconds=time.time() - stat.st_mtime)
 
 
-def _described(path: Path) -> str:
-    stat = path.stat()
+def _described(path: Path, stat: os.stat_result) -> str:
     return f"{path.name}, {filesize(stat.st_size)}, of {datetime.fromtimestamp(stat.st_mtime, UTC):%Y-%m-%d}"
 
 
-rules = [Rule("mail", mail), Rule("sessions", sessions), Rule("temporary files", temporary_files), Rule("unused files", unused_files)]
+rules = [
+    Rule("mail", mail),
+    Rule("sessions", sessions),
+    Rule("devices", devices),
+    Rule("temporary files", temporary_files),
+    Rule("unused files", unused_files),
+]
 """In the order in which they are applied; other apps add theirs when they are ready."""

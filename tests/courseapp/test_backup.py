@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -96,6 +97,40 @@ def test_everything_is_back_and_every_receipt_verifies(data_dir: Path, tmp_path:
     assert blobs.read(second.files.get().sha256) == b"second = 2\n"
     assert (data_dir / "secret_key").read_text() == key
     assert hand_in(b"third = 3\n").pk > second.pk  # numbers go on where they were
+
+
+@pytest.fixture
+def bare(tmp_path: Path) -> Iterator[dict[str, str]]:
+    """The environment of another machine: an empty database without tables, and no data folder yet."""
+    values = {"DATA_DIR": str(tmp_path / "other"), "SECRET_KEY": ""}
+    if connection.vendor == "sqlite":
+        yield {**values, "DATABASE_URL": f"sqlite:///{tmp_path}/other.sqlite3"}
+        return
+    with connection.cursor() as cursor:
+        cursor.execute("CREATE DATABASE courseapp_bare")
+    url = environment()["DATABASE_URL"]
+    yield {**values, "DATABASE_URL": f"{url.rpartition('/')[0]}/courseapp_bare"}
+    with connection.cursor() as cursor:
+        cursor.execute("DROP DATABASE courseapp_bare")
+
+
+def test_a_bare_machine_becomes_the_site(data_dir: Path, tmp_path: Path, bare: dict[str, str]) -> None:
+    submission = hand_in()
+    said("backup", str(tmp_path / "a backup, 100 %?"))
+    manage = [sys.executable, "manage.py"]
+    ask = f"""
+from grading.models import Submission
+from grading.services import receipts
+print(receipts.judge(receipts.document(Submission.objects.get(receipt_code={submission.receipt_code!r}))).title)
+"""
+
+    def there(*command: str) -> str:
+        ended = subprocess.run([*manage, *command], cwd=REPOSITORY, env=environment(**bare), capture_output=True, text=True, check=False)
+        assert ended.returncode == 0, ended.stderr
+        return ended.stdout
+
+    assert there("restore", str(tmp_path / "a backup, 100 %?")).endswith("1 of 1 receipts verify.\n")
+    assert there("shell", "-v0", "-c", ask) == "The receipt is genuine\n"
 
 
 def test_a_site_that_has_something_is_left_alone_unless_forced(data_dir: Path, tmp_path: Path) -> None:

@@ -5,11 +5,13 @@ import logging
 import os
 import threading
 import time
+from contextlib import suppress
 from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from allauth.usersessions.models import UserSession
 from django.conf import LazySettings
 from django.contrib.sessions.models import Session
 from django.core.management import call_command
@@ -69,6 +71,17 @@ def test_sessions_go_when_they_are_over() -> None:
     assert [session.session_key for session in Session.objects.all()] == ["open"]
 
 
+def test_where_somebody_was_signed_in_goes_with_the_session() -> None:
+    user = factories.UserFactory.create()
+    for key, hours in (("over", -1), ("open", 1)):
+        Session.objects.create(session_key=key, session_data="", expire_date=timezone.now() + timedelta(hours=hours))
+    for key in ("over", "open", "gone"):
+        UserSession.objects.create(user=user, session_key=key, ip="203.0.113.9", user_agent="x")
+    assert "devices: 1\n  2 of sessions that are over\n" in retention("--dry-run")
+    retention()
+    assert [device.session_key for device in UserSession.objects.all()] == ["open"]
+
+
 def test_what_a_killed_upload_left_behind_goes_after_a_day(store: Path) -> None:
     left = [aged(store / name, 2) for name in ("part-ab12", "tmpx3_9.upload.pdf", "notes.txt") if (store / name).write_text("x")]
     (store / "part-new").touch()
@@ -106,11 +119,9 @@ def test_putting_and_deleting_the_same_file_at_once_never_loses_it(store: Path) 
 
     def delete() -> None:
         while not stop.is_set():
-            try:
+            with suppress(FileNotFoundError):
                 aged(store / blobs.name(sha256), 31)
-                blobs.forget(sha256, unused_for=timedelta(seconds=1))
-            except FileNotFoundError:
-                pass
+            blobs.forget(sha256, unused_for=timedelta(seconds=1))
 
     thread = threading.Thread(target=delete)
     thread.start()
@@ -148,9 +159,8 @@ def test_nought_days_keep_it_for_good(settings: LazySettings, store: Path) -> No
     mail(9_999)
     aged(store / blobs.name(blobs.put_bytes(b"x").sha256), 9_999)
     printed(date(2001, 1, 1))
-    assert (
-        retention() == "mail: nothing\nsessions: nothing\ntemporary files: nothing\nunused files: nothing\nrun outputs: nothing\nDeleted.\n"
-    )
+    names = ("mail", "sessions", "devices", "temporary files", "unused files", "run outputs")
+    assert retention().splitlines() == [*(f"{name}: nothing" for name in names), "Deleted."]
 
 
 def test_the_daily_task_says_what_it_deletes(caplog: pytest.LogCaptureFixture) -> None:

@@ -83,7 +83,10 @@ def _dump_sqlite(file: Path) -> Dump:
 def _restore_sqlite(file: Path) -> None:
     name = str(connection.settings_dict["NAME"])
     try:
-        with closing(sqlite3.connect(f"file:{file}?immutable=1", uri=True)) as source, closing(sqlite3.connect(name, timeout=20)) as target:
+        with (
+            closing(sqlite3.connect(uri, uri=True)) as source,
+            closing(sqlite3.connect(name, timeout=20)) as target,
+        ):
             source.backup(target)
     except sqlite3.Error as error:
         raise BackupError(f"The database {name} could not be written: {error}.") from error
