@@ -82,6 +82,7 @@ def _dump_sqlite(file: Path) -> Dump:
 
 def _restore_sqlite(file: Path) -> None:
     name = str(connection.settings_dict["NAME"])
+    uri = f"{file.absolute().as_uri()}?immutable=1"
     try:
         with (
             closing(sqlite3.connect(uri, uri=True)) as source,
