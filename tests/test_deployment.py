@@ -61,7 +61,7 @@ def commands() -> dict[str, list[str]]:
     assert json.loads((ROOT / "Dockerfile").read_text().split("\nCMD ")[1].split("\n")[0]) == site
     found = {f"compose {name}": list(map(str, service.get("command", site))) for name, service in OURS.items()}
     for name in UNITS:
-        first, *rest = unit(name)["ExecStart"][0].split()
+        first, *rest = unit(name)["ExecStart"][0].replace("%%", "%").split()
         found[f"systemd {name}"] = [Path(first).name, *rest]
     return found
 
@@ -207,6 +207,13 @@ def test_the_image_can_back_up_its_database() -> None:
     assert server is not None
     assert "libseccomp2 postgresql-client " in text
     assert {"bookworm": 15, "trixie": 17}[debian[1]] >= int(server[1])
+
+
+def test_systemd_leaves_celerys_percent_signs_alone() -> None:
+    """%h alone would be the home folder of the manager."""
+    lines = {name: unit(name)["ExecStart"][0] for name in UNITS}
+    assert [name for name, line in lines.items() if "%" in line.replace("%%", "")] == []
+    assert {name for name, line in lines.items() if "@%%h" in line} == {"worker-cpu", "worker-system"}
 
 
 def test_units_are_strict_but_for_what_builds_sandboxes() -> None:
