@@ -24,7 +24,9 @@ _SECRETS = (
     (re.compile(r"://[^/@\s\"']*@"), "://…@"),
     (re.compile(r"\b(Bearer|Token|Basic)(\W+)[\w.~+/=-]{16,}", re.IGNORECASE), r"\1\2…"),
     (re.compile(r"(/accounts/(?:\S*/key|confirm-email)/)[^\s\"'?]+"), r"\1…"),
-    (re.compile(r"[\w.+%-]+@[\w-]+(?:\.[\w-]+)+"), "<address>"),
+    (re.compile(r"(https?://[^\s\"'?]+)\?[^\s\"']+"), r"\1?…"),
+    # Tried at the beginning of a word only: a long word without an @ would be gone through from each of its letters.
+    (re.compile(r"(?<![\w.+%-])[\w.+%-]{1,64}@[\w-]+(?:\.[\w-]+)+"), "<address>"),
 )
 
 
