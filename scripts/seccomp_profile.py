@@ -20,28 +20,31 @@ ARCHITECTURES = {"SCMP_ARCH_X86_64": pyseccomp.Arch.X86_64, "SCMP_ARCH_AARCH64":
 HIGHEST = 600  # numbers of calls that are asked for
 NAMESPACES = 0x7E020000  # every CLONE_NEW… flag
 
-OUTER = 0x20000 | 0x20000000 | 0x8000000 | 0x40000000 | 0x4000000 | 0x10000000  # mount, pid, ipc, net, uts, user
-INNER = 0x20000 | 0x10000000  # mount, user
+MOUNT, UTS, IPC, USER, PID, NET = 0x20000, 0x4000000, 0x8000000, 0x10000000, 0x20000000, 0x40000000
+DETACH, EMPTY_PATH, CLONED = 2, 4, 1 | 0x80000 | 0x8000
 
 EQUAL, MASKED = "SCMP_CMP_EQ", "SCMP_CMP_MASKED_EQ"
 
 Condition = tuple[int, str, int, int]  # argument, comparison, value, second value
 NEEDED: list[tuple[str, Condition | None, str]] = [
-    ("unshare", (0, EQUAL, OUTER, 0), "launcher.main: the namespaces of a sandbox"),
-    ("unshare", (0, EQUAL, INNER, 0), "launcher.lock_mounts: the second user and mount namespace, which locks mount flags"),
+    ("unshare", (0, EQUAL, MOUNT | PID | IPC | NET | UTS | USER, 0), "launcher.main: the namespaces of a warm process"),
+    ("unshare", (0, EQUAL, PID, 0), "zygote_main.fork_apart: a pid namespace for each job"),
+    ("setns", (1, EQUAL, PID, 0), "zygote_main.fork_apart: and back into its own for the next one"),
+    ("unshare", (0, EQUAL, MOUNT | IPC | NET | UTS, 0), "zygote_main.cage: the job's other namespaces"),
+    ("unshare", (0, EQUAL, MOUNT | USER, 0), "launcher.lock_mounts: the second user and mount namespace, which locks mount flags"),
     ("mount", None, "launcher.build_root: private mounts, tmpfs, /proc (flags and kinds are behind pointers, which no filter reads)"),
-    ("open_tree", (2, EQUAL, 1 | 0x80000 | 0x8000, 0), "launcher.clone_tree: detached copies of what a sandbox sees"),
+    ("open_tree", (2, EQUAL, CLONED, 0), "launcher.clone_tree: detached copies of what a sandbox sees"),
     ("mount_setattr", None, "launcher.set_attributes: read-only, nosuid, nodev"),
-    ("move_mount", (4, EQUAL, 4, 0), "launcher.build_root: the copies into the new root"),
+    ("move_mount", (4, EQUAL, EMPTY_PATH, 0), "launcher.attach: the copies into the new root"),
     ("pivot_root", None, "launcher.build_root: away from the container's files"),
-    ("umount2", (1, EQUAL, 2, 0), "launcher.build_root: lets go of the old root (MNT_DETACH)"),
-    ("sethostname", None, "launcher.child: the sandbox's own name, in its own uts namespace"),
+    ("umount2", (1, EQUAL, DETACH, 0), "launcher.build_root: lets go of the old root"),
+    ("sethostname", None, "zygote_main.cage: the sandbox's own name, in its own uts namespace"),
 ]
-"""What the launcher does that Docker's profile refuses, with the arguments that it does it with."""
+"""What `launcher.py` and `zygote_main.py` do that Docker's profile refuses, with the arguments that they do it with."""
 
 REFUSED: dict[str, str] = {
     "other people's processes": "ptrace process_vm_readv process_vm_writev process_madvise pidfd_getfd kcmp",
-    "namespaces of others, other roots": "setns chroot umount fsopen fsconfig fsmount fspick name_to_handle_at open_by_handle_at",
+    "other roots, mounts by other ways": "chroot umount fsopen fsconfig fsmount fspick name_to_handle_at open_by_handle_at",
     "the kernel itself": "bpf perf_event_open kexec_load kexec_file_load init_module finit_module delete_module create_module query_module"
     " get_kernel_syms reboot syslog swapon swapoff acct sysfs _sysctl nfsservctl lookup_dcookie uselib ustat userfaultfd",
     "rings that pass by filters": "io_uring_setup io_uring_enter io_uring_register",

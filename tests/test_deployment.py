@@ -23,7 +23,7 @@ from django.conf import settings
 from django.core.management import get_commands
 
 from grading.models import Component
-from grading.runner import launcher, seccomp
+from grading.runner import launcher, seccomp, zygote_main
 from scripts import seccomp_profile
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -263,9 +263,13 @@ def test_the_profile_allows_exactly_what_the_launcher_needs() -> None:
     kept = json.loads(seccomp_profile.PROFILE.read_text())["syscalls"]
     always = set(kept[0]["names"])
     refused = {name for rule in kept if rule["action"] == "SCMP_ACT_ERRNO" for name in rule["names"]}
-    source = Path(launcher.__file__).read_text()
-    called = set(re.findall(r"libc\.(unshare|mount|pivot_root|umount2|sethostname|setns|chroot|clone)\b", source))
-    called |= {name.lower() for name in re.findall(r"^SYS_(\w+), SYS_(\w+), SYS_(\w+)", source, re.MULTILINE)[0]}
+    sources = [Path(str(module.__file__)).read_text() for module in (launcher, zygote_main)]
+    called = {
+        name
+        for source in sources
+        for name in re.findall(r"libc\.(unshare|mount|pivot_root|umount2|sethostname|setns|chroot|clone)\b", source)
+    }
+    called |= {name.lower() for name in re.findall(r"^SYS_(\w+), SYS_(\w+), SYS_(\w+)", sources[0], re.MULTILINE)[0]}
     needed = {name for name, _, _ in seccomp_profile.NEEDED}
     assert called == needed
     assert {name for rule in kept[1:] if rule["action"] == "SCMP_ACT_ALLOW" for name in rule["names"]} == needed | {"clone"}
