@@ -322,7 +322,7 @@ class HomeworkSubmissions(StaffView):
     def get(self, request: Request, course: str, homework: str) -> Response:
         reader = course_access.staff(request, course)
         found = access.homework(reader, homework)
-        asked = _valid(shapes.SubmissionsRequest, request.query_params)
+        asked = _valid(shapes.SubmissionsRequest, request.query_params.dict())
         limit, cursor = asked.pop("limit"), asked.pop("cursor", None)
         after = access.submission_of(found, cursor) if cursor else None
         rows = queries.submissions(found, queries.Filters(**asked, after=after), limit + 1)
@@ -341,7 +341,7 @@ class Roster(StaffView):
     )
     def get(self, request: Request, course: str) -> Response:
         reader = course_access.staff(request, course)
-        asked = {"section": "", "role": "", "state": ""} | _valid(shapes.RosterRequest, request.query_params)
+        asked = {"section": "", "role": "", "state": ""} | _valid(shapes.RosterRequest, request.query_params.dict())
         limit, cursor = asked.pop("limit"), asked.pop("cursor", None)
         after = course_access.place(reader, cursor) if cursor else None
         rows = queries.roster(reader, **asked, after=after, limit=limit + 1)

@@ -414,7 +414,7 @@ def test_hand_ins_are_filtered(ta: Enrollment, homework: Homework, now: time_mac
     assert ids("state=accepted&limit=1") == [late.pk]
 
 
-@pytest.mark.parametrize("query", ["cursor=abc", "cursor=0", "limit=0", "state=lost", "since=soon"])
+@pytest.mark.parametrize("query", ["cursor=abc", "cursor=0", "limit=0", "state=lost", "since=soon", "student="])
 def test_a_filter_that_is_none_is_said(ta: Enrollment, homework: Homework, query: str) -> None:
     address = f"/api/v1/courses/{homework.course.slug}/homeworks/hw1/submissions/?{query}"
     assert get(client_of(ta, "staff"), address, 400)["error"] == "The request is not as it should be:"
