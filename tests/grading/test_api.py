@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+import jsonschema
 import pytest
 import time_machine
 from django.conf import LazySettings
@@ -13,6 +14,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from pytest_django import DjangoAssertNumQueries
 
+from courseapp import api_docs
 from courseapp.models import Course, Enrollment, Role
 from courseapp.services import tokens
 from grading.models import Component, Homework, Run, Submission
@@ -466,6 +468,30 @@ def test_the_result_that_a_rerun_will_replace_stays_until_then(student: Enrollme
     found = get(client_of(student), f"/api/v1/submissions/{submission.pk}/")
     assert (found["run"]["open"], found["result"]["points"], found["score"]["final"]) == (True, "35", "35")
     assert Decimal(found["score"]["lines"][-1]["points"]) == 35
+
+
+def test_answers_keep_to_the_schema(student: Enrollment, ta: Enrollment, homework: Homework, now: time_machine.Traveller) -> None:
+    judged(homework, student)
+    now.move_to(LATE)
+    base, client = f"/api/v1/courses/{homework.course.slug}", client_of(ta)
+    made = client_of(student).post(hand_in_to(homework), {"files": [code()], "own_work": "yes"})
+    answers = {
+        "/api/v1/courses/{course}/homeworks/{homework}/{component}/submissions/": ("post", "201", made),
+        "/api/v1/submissions/{id}/": ("get", "200", client.get(f"/api/v1/submissions/{made.json()['id'] - 1}/")),
+        "/api/v1/courses/{course}/homeworks/{homework}/": ("get", "200", client.get(f"{base}/homeworks/hw1/")),
+        "/api/v1/courses/{course}/homeworks/": ("get", "200", client_of(student).get(f"{base}/homeworks/")),
+        "/api/v1/courses/{course}/homeworks/{homework}/submissions/": (
+            "get",
+            "200",
+            client.get(f"{base}/homeworks/hw1/submissions/?limit=1"),
+        ),
+        "/api/v1/courses/{course}/roster/": ("get", "200", client.get(f"{base}/roster/")),
+    }
+    for path, (method, status, answer) in answers.items():
+        assert str(answer.status_code) == status, path
+        shape = api_docs.schema()["paths"][path][method]["responses"][status]["content"]["application/json"]["schema"]
+        whole = {"components": api_docs.schema()["components"], "allOf": [shape]}
+        assert [error.message for error in jsonschema.Draft202012Validator(whole).iter_errors(answer.json())] == [], path
 
 
 def test_courses_of_others_stay_out_of_reach(student: Enrollment) -> None:
