@@ -4,7 +4,7 @@ import base64
 import hashlib
 import logging
 import secrets
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from allauth.account.adapter import DefaultAccountAdapter
 from allauth.account.models import EmailAddress
@@ -22,10 +22,32 @@ from django.http import HttpRequest
 from django.shortcuts import redirect, render
 
 from courseapp.models import User
-from courseapp.services import people, signon
+from courseapp.services import outbox, people, signon
 from courseapp.services.signon import Said
 
 log = logging.getLogger(__name__)
+
+# What the owner is told by mail when the ways into an account change, by allauth's names for it.
+NOTICES = {
+    "account/email/email_changed": "The primary address of your account is another one now.",
+    "account/email/email_deleted": "An address was removed from your account.",
+    "account/email/password_changed": "The password of your account was changed.",
+    "account/email/password_reset": "The password of your account was set anew by a link in a mail.",
+    "account/email/password_set": "A password was set for your account.",
+    "mfa/email/recovery_codes_generated": "New recovery codes were made for your account.",
+    "mfa/email/totp_activated": "An authenticator app was set up for your account.",
+    "mfa/email/totp_deactivated": "The authenticator app of your account was switched off.",
+    "mfa/email/webauthn_added": "A passkey was added to your account.",
+    "mfa/email/webauthn_removed": "A passkey was removed from your account.",
+    "socialaccount/email/account_connected": "{provider} was connected with your account: it opens it now.",
+    "socialaccount/email/account_disconnected": "{provider} was disconnected from your account.",
+}
+_WAS_IT_YOU = """Was it you? Then there is nothing to do.
+
+If not: sign out everywhere else and set a new password.
+{site}/accounts/sessions/
+{site}/accounts/password/reset/
+"""
 
 
 class Adapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth ships no types
@@ -41,6 +63,16 @@ class Adapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth ships no 
 
     def is_open_for_signup(self, request: HttpRequest) -> bool:  # noqa: ARG002  # allauth's signature
         return False
+
+    def send_notification_mail(
+        self, template_prefix: str, user: User, context: dict[str, Any] | None = None, email: str | None = None
+    ) -> None:
+        """By the outbox: a mail server that does not answer is in nobody's way. Such a mail holds nothing that opens an account."""
+        to = email or user.email
+        if to and template_prefix in NOTICES:
+            provider = (context or {}).get("provider")
+            sentence = NOTICES[template_prefix].format(provider=provider.name if provider else "")
+            outbox.post(to, sentence, f"Hello {user.display_name},\n\n{sentence}\n\n{_WAS_IT_YOU.format(site=settings.SITE_URL)}")
 
     def get_client_ip(self, request: HttpRequest) -> str:
         """A web server that listens on a socket file names no address; the limits that count by account still hold."""

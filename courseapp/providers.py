@@ -48,7 +48,7 @@ def _oidc(found: SignOn) -> None:
     issuer = _secure("OIDC_ISSUER").rstrip("/")
     app = {
         "provider_id": OIDC,
-        "name": env.text("OIDC_NAME", "the university account"),
+        "name": env.text("OIDC_NAME", "University account"),
         "client_id": _wanted("OIDC_CLIENT_ID", "OIDC_ISSUER"),
         "secret": _wanted("OIDC_CLIENT_SECRET", "OIDC_ISSUER"),
         "settings": {"server_url": issuer, "verified_email": _domains("OIDC_EMAIL_DOMAINS")},
@@ -84,7 +84,7 @@ def _saml(found: SignOn) -> None:
     app = {
         "client_id": OIDC,
         "provider_id": SAML,
-        "name": env.text("SAML_NAME", "the university account"),
+        "name": env.text("SAML_NAME", "University account"),
         "settings": {
             "idp": _identity_provider(),
             "attribute_mapping": mapping,

@@ -38,7 +38,7 @@ def test_openid_connect(environment: Any) -> None:
     assert found.providers["openid_connect"]["APPS"] == [
         {
             "provider_id": "sso",
-            "name": "the university account",
+            "name": "University account",
             "client_id": "course",
             "secret": "s",
             "settings": {"server_url": "https://login.example.edu", "verified_email": ["example.edu", "example.com"]},

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import allauth
 import pytest
 import time_machine
 from allauth.account.models import EmailAddress
@@ -25,7 +26,8 @@ from django.urls import URLPattern, URLResolver, get_resolver, reverse
 from fido2.cose import ES256
 from fido2.webauthn import AttestationObject, AttestedCredentialData, AuthenticatorData
 
-from courseapp.models import Role, User
+from courseapp.accounts import NOTICES
+from courseapp.models import OutboxMail, Role, User
 from tests import factories
 
 pytestmark = pytest.mark.django_db
@@ -129,7 +131,7 @@ PAGES = {
     "google_login": "Sign in with Google",
     "google_callback": "Sign-in did not work",
     "google_login_by_token": "Sign-in did not work",
-    "saml_login": "Sign in with the university account",
+    "saml_login": "Sign in with University account",
     "saml_acs": "→ /accounts/saml/sso/acs/finish/",
     "saml_finish_acs": "Sign-in did not work",
     "saml_sls": "no page",
@@ -251,6 +253,26 @@ def test_secrets_are_locked_up_and_survive_a_new_key(settings: LazySettings) -> 
 
 def fits(user: User, given: str) -> bool:
     return any(row.wrap().validate_code(given) for row in Authenticator.objects.filter(user=user))
+
+
+def test_its_owner_is_told_by_mail_when_the_ways_in_change(client: Client) -> None:
+    user = with_app(person())
+    sure(client, user).post("/accounts/2fa/totp/deactivate/")
+    mail = OutboxMail.objects.get()
+    assert (mail.to, mail.subject) == ("ann@example.edu", "The authenticator app of your account was switched off.")
+    assert mail.body == (
+        "Hello ann,\n\nThe authenticator app of your account was switched off.\n\nWas it you? Then there is nothing to do.\n\n"
+        f"If not: sign out everywhere else and set a new password.\n{settings.SITE_URL}/accounts/sessions/\n"
+        f"{settings.SITE_URL}/accounts/password/reset/\n"
+    )
+
+
+def test_there_is_a_sentence_for_every_notice_of_the_library() -> None:
+    library = Path(allauth.__file__).parent
+    named = {name for file in library.rglob("*.py") for name in re.findall(r'"(\w+/email/\w+)"', file.read_text())}
+    answers = {"account/email/account_already_exists", "account/email/unknown_account"}  # what somebody asked for, not what changed
+    asked = {name for name in named if name.rsplit("/", 1)[1].startswith(("email_confirmation", "login_code", "password_reset_"))}
+    assert named - asked - answers == set(NOTICES)
 
 
 def test_an_unconfirmed_address_is_in_the_way(client: Client) -> None:

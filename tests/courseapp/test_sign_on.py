@@ -15,7 +15,7 @@ from django.conf import LazySettings
 from django.core.cache import cache
 from django.test import Client
 
-from courseapp.models import Course, Enrollment, Identity, User
+from courseapp.models import Course, Enrollment, Identity, OutboxMail, User
 from courseapp.services import people, signon
 from tests.oidc import LOGIN, Provider
 
@@ -188,6 +188,7 @@ def test_a_confirmed_address_opens_the_account_that_has_confirmed_it(client: Cli
     assert signed_in(client) == SocialAccount.objects.get().user == ann
     ann.refresh_from_db()
     assert ann.check_password(PASSWORD)
+    assert OutboxMail.objects.get().subject == "Example University was connected with your account: it opens it now."
 
 
 def test_an_account_that_only_claims_the_address_is_not_opened(client: Client, course: Course, provider: Provider) -> None:
