@@ -169,7 +169,7 @@ PAGES = (
     *("account_email", "account_change_password", "account_logout", "account_reauthenticate", "socialaccount_connections"),
     *("socialaccount_login_cancelled", "socialaccount_login_error", "usersessions_list", "mfa_index", "mfa_reauthenticate"),
     *("mfa_reauthenticate_webauthn", "mfa_deactivate_totp", "mfa_view_recovery_codes", "mfa_generate_recovery_codes"),
-    *("mfa_list_webauthn", "mfa_add_webauthn", "mfa_remove_webauthn", "mfa_edit_webauthn"),
+    *("mfa_list_webauthn", "mfa_add_webauthn", "mfa_remove_webauthn", "mfa_edit_webauthn", "your-data"),
 )
 
 
