@@ -145,7 +145,7 @@ def _kind(one: dict[str, Any]) -> SafeString:
         return _either(_kind(part) for part in one["oneOf"] if not part.get("$ref", "").endswith("/NullEnum"))
     found = _resolved(one)
     if "enum" in found:
-        words = [json.dumps(word) if word is None else str(word) for word in found["enum"]]
+        words = [{None: "null", True: "yes"}.get(word, str(word)) for word in found["enum"]]
         return mark_safe(" | ".join(f"<code>{escape(word)}</code>" for word in words))  # noqa: S308  # escaped
     if "$ref" in one:
         name = one["$ref"].rsplit("/", 1)[-1]

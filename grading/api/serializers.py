@@ -336,7 +336,9 @@ class OwnWork(serializers.BooleanField):
 class HandIn(serializers.Serializer[Any]):
     """The same fields as the page's form."""
 
-    files = serializers.ListField(child=serializers.FileField(allow_empty_file=True), help_text="Each as a field “files”; or one zip.")
+    files = serializers.ListField(
+        child=serializers.FileField(allow_empty_file=True), min_length=1, help_text="Each as a field “files”; or one zip."
+    )
     own_work = OwnWork(help_text="yes: I state that this is my own work.")
     confirm_late = serializers.IntegerField(
         required=False,

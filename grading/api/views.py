@@ -43,7 +43,7 @@ REFUSALS = {
     413: "The body is larger than any hand-in.",
     415: "The body is of another type.",
     422: "The Idempotency-Key was used for other files.",
-    429: "Too many requests in this minute, or too many hand-ins today. `Retry-After` says in how many seconds to go on.",
+    429: "Too many requests in this minute (`Retry-After` says in how many seconds to go on), or too many hand-ins today.",
     507: "The server could not keep the files.",
 }
 COURSE = OpenApiParameter("course", str, OpenApiParameter.PATH, description="The course's name in addresses.")
