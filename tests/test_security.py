@@ -20,7 +20,7 @@ from grading.models import Submission
 from tests import factories
 
 NOTEBOOK = b'{"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": [{"cell_type": "markdown", "metadata": {}, "source": "# $x$"}]}'
-STARTS = ("/", "/accounts/email/", "/accounts/password/change/", "/receipts/", "/accounts/logout/")
+STARTS = ("/", "/accounts/email/", "/accounts/password/change/", "/receipts/", "/accounts/logout/", "/api/docs/")
 OF_A_KIND = 2
 
 
@@ -81,6 +81,9 @@ def submission() -> Submission:
 CAST = {
     "visitor": ("receipts/", "accounts/login/", "accounts/password/reset/"),
     "student": (
+        "api/docs/",
+        "your-data/",
+        "accounts/sessions/",
         "c/<slug:course>/homework/<slug:slug>/",
         "c/<slug:course>/submissions/<int:pk>/",
         "receipts/<str:code>/",

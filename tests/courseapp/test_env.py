@@ -66,6 +66,16 @@ def test_the_command_line_says_it_in_one_line(tmp_path: Path) -> None:
     assert ended.stderr.count("\n") == 1
 
 
+def test_the_web_server_says_it_in_one_line_too(tmp_path: Path) -> None:
+    repository = Path(__file__).resolve().parents[2]
+    said = {}
+    for folder in ("/dev/null", str(tmp_path / "var")):
+        command = [sys.executable, "-m", "gunicorn", "--check-config"]
+        ended = subprocess.run(command, cwd=repository, env={"DATA_DIR": folder}, capture_output=True, text=True, check=False)
+        said[folder] = (ended.returncode, [line[:20] for line in ended.stderr.splitlines() if "DATA_DIR" in line or "Error" in line])
+    assert said == {"/dev/null": (1, ["DATA_DIR='/dev/null'"]), str(tmp_path / "var"): (0, [])}
+
+
 def test_a_key_that_cannot_be_kept_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SECRET_KEY", raising=False)
     (tmp_path / "secret_key").mkdir()
