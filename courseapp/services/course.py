@@ -9,7 +9,7 @@ from itertools import chain, count
 from allauth.account.models import EmailAddress
 from django.db import models, transaction
 
-from courseapp.models import Course, Enrollment, Section, User
+from courseapp.models import Course, Enrollment, Identity, Section, User
 from courseapp.services import people as people_services
 
 _NAMES = ("username", "institutional_id", "first_name", "last_name")
@@ -179,19 +179,24 @@ class _Accounts:
         users = list(User.objects.all())
         self.changes = changes
         self.vouched = _Known(user for user in users if user.vouched)
-        self.owners = {user.email.lower(): user for user in users}
-        self.verified = set(EmailAddress.objects.filter(verified=True).values_list("user_id", "email"))
+        self.taken = {user.email.lower() for user in users}
+        shown = EmailAddress.objects.filter(verified=True).select_related("user")
+        self.shown: dict[tuple[str, str], User] = {
+            ("username", name): row.user for row in shown for name in people_services.before_the_at([row.email.lower()])
+        }
+        self.shown |= {("email", row.email.lower()): row.user for row in shown}
+        self.shown |= {(row.kind, row.value.lower()): row.user for row in Identity.objects.select_related("user")}
 
     def of(self, person: Person) -> User | None:
         """None when somebody has the address who has not shown that it is theirs."""
+        for key in _Known.KEYS:
+            if user := self.shown.get((key, str(getattr(person, key)).lower())):
+                return user
         for user in self.vouched.matches(person):
             assert isinstance(user, User)
             return user
-        owner = self.owners.get(person.email.lower())
-        if owner is None:
+        if person.email.lower() not in self.taken:
             return self._made(person)
-        if (owner.pk, owner.email) in self.verified:
-            return owner
         self.changes.say(f"{person.email}: an account has this address but has not verified it; it takes up the place when it has.")
         return None
 
@@ -203,7 +208,7 @@ class _Accounts:
         EmailAddress.objects.create(user=user, email=person.email, verified=True, primary=True)
         self.changes.made["accounts"] += 1
         self.vouched.add(user)
-        self.owners[person.email.lower()] = user
+        self.taken.add(person.email.lower())
         return user
 
 

@@ -1,5 +1,6 @@
 """The place in a course that waits for its person, and the file that says who belongs to it."""
 
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
@@ -8,7 +9,7 @@ from allauth.account.models import EmailAddress
 from allauth.account.signals import email_confirmed
 from django.test import Client
 
-from courseapp.models import Course, Enrollment, User
+from courseapp.models import Course, Enrollment, Identity, User
 from courseapp.services import people
 from courseapp.services.course import Changes, CourseFile, Person, save_course
 
@@ -143,6 +144,18 @@ def test_an_address_that_somebody_claimed_without_proof_gets_no_place() -> None:
     EmailAddress.objects.filter(user=claimed).update(verified=True)
     save_course(course_file(person()), Changes())
     assert Enrollment.objects.get().user == claimed
+
+
+def test_whoever_has_shown_an_address_or_a_netid_is_found_by_it_and_gets_no_second_account() -> None:
+    ann = account("ann@home.example", username="someone")
+    EmailAddress.objects.create(user=ann, email="Ann@Example.edu", verified=True)
+    EmailAddress.objects.create(user=ann, email="bob@example.edu", verified=False)
+    Identity.objects.create(user=ann, kind="username", value="ao1", provider="sso")
+    account("other@home.example", username="ao1", vouched=True)  # called so by nobody who knew a NetID
+    by_address, by_netid = person(username="x", institutional_id="x"), person(email="new@example.edu", institutional_id="y")
+    for slug, listed in (("a", by_address), ("b", by_netid), ("c", person(email="bob@example.edu", username="bb2", institutional_id="z"))):
+        save_course(replace(course_file(listed), slug=slug), Changes())
+    assert [Enrollment.objects.get(course__slug=slug).user == ann for slug in "abc"] == [True, True, False]
 
 
 def test_a_username_that_is_taken_by_a_stranger_gets_a_number() -> None:
