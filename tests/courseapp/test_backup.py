@@ -201,6 +201,29 @@ def test_a_file_that_the_site_had_lost_is_named_and_the_rest_is_kept(data_dir: P
     assert Submission.objects.count() == 3
 
 
+def test_a_damaged_file_of_the_site_gives_way(data_dir: Path, tmp_path: Path) -> None:
+    sha256 = hand_in().files.get().sha256
+    said("backup", str(tmp_path / "backup"))
+    damaged = data_dir / "uploads" / blobs.name(sha256)
+    damaged.chmod(0o600)
+    damaged.write_bytes(b"print('HELLO')\n")
+    said("restore", str(tmp_path / "backup"), "--force")
+    assert blobs.read(sha256) == b"print('hello')\n"
+
+
+def test_a_store_elsewhere_is_backed_up_and_filled_again(data_dir: Path, tmp_path: Path, settings: LazySettings) -> None:
+    elsewhere = {"BACKEND": "django.core.files.storage.InMemoryStorage"}
+    settings.STORAGES = {**settings.STORAGES, "default": elsewhere}
+    sha256 = hand_in().files.get().sha256
+    said("backup", str(tmp_path / "backup"))
+    call_command("flush", interactive=False, verbosity=0)
+    settings.STORAGES = {**settings.STORAGES, "default": {**elsewhere, "OPTIONS": {"base_url": "/anew/"}}}
+    assert not blobs.exists(sha256)
+    said("restore", str(tmp_path / "backup"))
+    said("restore", str(tmp_path / "backup"), "--force")
+    assert blobs.read(sha256) == b"print('hello')\n"
+
+
 def test_a_second_backup_links_to_the_files_of_the_first(data_dir: Path, tmp_path: Path) -> None:
     old = hand_in(b"old = 1\n").files.get().sha256
     said("backup", str(tmp_path / "monday"))

@@ -3,6 +3,7 @@
 Every hash is verified before anything is touched. Then files (they harm nobody), the key, and last the database, in one transaction.
 """
 
+import hashlib
 import os
 import tempfile
 from dataclasses import dataclass
@@ -97,12 +98,19 @@ def _write_key(key: str) -> None:
 def _keep(file: Path, sha256: str) -> None:
     """Put one file into the store; what lies there under its name and is damaged gives way."""
     if blobs.exists(sha256):
-        with blobs.open(sha256) as content:
-            if manifest.digest(Path(content.name)) == sha256:
-                return
+        if _intact(sha256):
+            return
         default_storage.delete(blobs.name(sha256))
     with file.open("rb") as content:
         blobs.put(File(content).chunks(manifest.CHUNK))
+
+
+def _intact(sha256: str) -> bool:
+    found = hashlib.sha256()
+    with blobs.open(sha256) as content:
+        while chunk := content.read(manifest.CHUNK):
+            found.update(chunk)
+    return found.hexdigest() == sha256
 
 
 def _look(found: Manifest, keys: list[str]) -> Restored:
