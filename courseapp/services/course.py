@@ -190,8 +190,8 @@ class _Accounts:
     def of(self, person: Person) -> User | None:
         """None when somebody has the address who has not shown that it is theirs."""
         for key in _Known.KEYS:
-            if user := self.shown.get((key, str(getattr(person, key)).lower())):
-                return user
+            if found := self.shown.get((key, str(getattr(person, key)).lower())):
+                return found
         for user in self.vouched.matches(person):
             assert isinstance(user, User)
             return user
