@@ -29,7 +29,7 @@ RUN apt-get update \
  && apt-get install --yes --no-install-recommends libseccomp2 postgresql-client \
  && rm -rf /var/lib/apt/lists/* \
  && useradd --uid 10001 --user-group --home-dir /nonexistent --no-create-home --shell /usr/sbin/nologin courseapp \
- && install --directory --owner courseapp --group courseapp --mode 0700 /data /runner
+ && install --directory --owner courseapp --group courseapp --mode 0700 /data /data/run /runner
 ENV PATH=/opt/courseapp/bin:$PATH PYTHONUNBUFFERED=1 STATIC_ROOT=/srv/static
 COPY --from=packages /opt/courseapp /opt/courseapp
 WORKDIR /app
