@@ -6,7 +6,7 @@ MANAGE := .venv/bin/python manage.py
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check bench demo-data clean lock site-packages dev-packages
+.PHONY: help install demo test check bench storm demo-data clean lock site-packages dev-packages
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -28,6 +28,9 @@ check: dev-packages ## Run ruff, mypy, import-linter, djlint and Django's own ch
 
 bench: site-packages ## Measure how long a hand-in takes, against its bars
 	@$(MANAGE) bench upload
+
+storm: site-packages ## Let 300 students hand in within two minutes, on PostgreSQL, against its bar
+	@$(MANAGE) bench storm
 
 demo-data: dev-packages ## Record the demo course's results anew, by running the hand-ins
 	@$(MANAGE) install_runtime torch --wait

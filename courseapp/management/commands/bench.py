@@ -3,11 +3,19 @@
 import argparse
 import json
 import sys
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandError
 
-from courseapp.management import bench_upload
+from courseapp.management import bench_storm, bench_upload, local_postgres
+from courseapp.management.bench_site import in_a_folder_of_its_own
+
+Measured = Sequence[bench_upload.Row] | Sequence[bench_storm.Storm]
+BENCHMARKS: dict[str, tuple[Callable[..., Measured], tuple[str, ...]]] = {
+    "upload": (bench_upload.run, ("uploads", "queued")),
+    "storm": (bench_storm.run, ("students", "seconds")),
+}
 
 
 class Command(BaseCommand):
@@ -18,30 +26,41 @@ class Command(BaseCommand):
         upload = benchmarks.add_parser("upload", help="hand in 100 kB: to an empty queue, to a long one, and with the broker down")
         upload.add_argument("--uploads", type=int, default=200, help="hand-ins per row (default 200)")
         upload.add_argument("--queued", type=int, default=1000, help="length of the long queue (default 1000)")
-        upload.add_argument("--database-url", default="", help="an empty PostgreSQL database; by default a SQLite file of its own")
-        upload.add_argument("--json", action="store_true", help="one JSON document on standard output")
-        upload.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
+        storm = benchmarks.add_parser("storm", help="the last minutes before a deadline, on PostgreSQL")
+        storm.add_argument("--students", type=int, default=300, help="how many hand in (default 300)")
+        storm.add_argument("--seconds", type=float, default=120, help="within so many seconds (default 120)")
+        for each in (upload, storm):
+            each.add_argument("--database-url", default="", help="an empty database; by default one that is thrown away afterwards")
+            each.add_argument("--json", action="store_true", help="one JSON document on standard output")
+            each.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
 
-    def handle(
-        self, *args: object, benchmark: str, uploads: int, queued: int, database_url: str, json: bool, inside: bool, **options: object
-    ) -> None:
+    def handle(self, *args: object, benchmark: str, inside: bool, **options: object) -> None:
+        run, names = BENCHMARKS[benchmark]
+        numbers = {name: options[name] for name in names}
         if not inside:
-            sys.exit(bench_upload.in_a_folder_of_its_own(uploads=uploads, queued=queued, database_url=database_url, as_json=json))
-        rows = bench_upload.run(uploads=uploads, queued=queued, say=self._say)
-        self._print(rows, as_json=json)
-        if not all(row.holds for row in rows):
+            given = [part for name, value in numbers.items() for part in (f"--{name}", str(value))]
+            given += ["--json"] if options["json"] else []
+            sys.exit(self._apart(benchmark, given, str(options["database_url"])))
+        measured = run(**numbers, say=self._say)
+        if options["json"]:
+            self.stdout.write(json.dumps([asdict(row) for row in measured], indent=1))
+        else:
+            self.stdout.write("\n".join(map(str, measured)))
+        if not all(row.holds for row in measured):
             sys.exit(1)
 
-    def _print(self, rows: list[bench_upload.Row], *, as_json: bool) -> None:
-        if as_json:
-            self.stdout.write(json.dumps([asdict(row) for row in rows], indent=1))
-            return
-        for row in rows:
-            self.stdout.write(
-                f"{row.queued:>5} queued, broker {row.broker:<4}  p50 {row.p50_ms:7.1f} ms  p95 {row.p95_ms:7.1f} ms  "
-                f"(bar {row.bar_ms:.0f} ms: {'held' if row.holds else 'MISSED'})  {row.receipts} of {row.uploads} receipts genuine, "
-                f"{row.runs_ended} runs ended meanwhile"
-            )
+    @staticmethod
+    def _apart(benchmark: str, given: Sequence[str], database_url: str) -> int:
+        if benchmark == "upload" or database_url:
+            return in_a_folder_of_its_own(benchmark, given, database_url=database_url)
+        try:
+            cluster = local_postgres.start(durable=True)
+        except local_postgres.MissingError as missing:
+            raise CommandError(f"{missing} Or name an empty database: --database-url postgres://…") from missing
+        try:
+            return in_a_folder_of_its_own(benchmark, given, database_url=cluster.url)
+        finally:
+            cluster.stop()
 
     def _say(self, line: str) -> None:
         self.stderr.write(line)

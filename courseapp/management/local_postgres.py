@@ -1,4 +1,4 @@
-"""A throw-away PostgreSQL cluster from the machine's own binaries, for the second run of the suite."""
+"""A throw-away PostgreSQL cluster from the machine's own binaries: for the second run of the suite, and for benchmarks."""
 
 import atexit
 import os
@@ -15,14 +15,8 @@ from pathlib import Path
 from grading.runner.parent import die_with_parent
 
 FOLDERS = ("/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin", "/opt/homebrew/opt/postgresql*/bin")
-OPTIONS = (
-    "fsync=off",
-    "synchronous_commit=off",
-    "full_page_writes=off",
-    "max_connections=60",
-    "shared_buffers=64MB",
-    "log_min_messages=fatal",
-)
+OPTIONS = ("max_connections=60", "shared_buffers=64MB", "log_min_messages=fatal")
+FORGETFUL = ("fsync=off", "synchronous_commit=off", "full_page_writes=off")
 
 
 class MissingError(Exception):
@@ -61,7 +55,8 @@ def start_if_wanted(environ: MutableMapping[str, str]) -> None:
     environ["DATABASE_URL"] = cluster.url
 
 
-def start() -> Cluster:
+def start(*, durable: bool = False) -> Cluster:
+    """Raises MissingError. `durable`: with fsync, as a real site has it."""
     binaries = find_binaries()
     user = unprivileged_user()
     folder = Path(tempfile.mkdtemp(prefix="courseapp-postgres-", dir=reachable_folder() if user else None))
@@ -73,7 +68,13 @@ def start() -> Cluster:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
-        settings = [*OPTIONS, "listen_addresses=127.0.0.1", f"port={port}", f"unix_socket_directories={folder}"]
+        settings = [
+            *OPTIONS,
+            *(() if durable else FORGETFUL),
+            "listen_addresses=127.0.0.1",
+            f"port={port}",
+            f"unix_socket_directories={folder}",
+        ]
         command = [str(binaries / "postgres"), "-D", str(folder / "data"), *(part for each in settings for part in ("-c", each))]
         with (folder / "log").open("wb") as log:
             # mypy cannot see Popen's keyword arguments through a dict
@@ -114,7 +115,7 @@ def reachable_folder() -> str:
     """The usual temporary folder, unless another user could not enter it."""
     usual = Path(tempfile.gettempdir())
     open_to_all = all(folder.stat().st_mode & 0o001 for folder in (usual, *usual.parents))
-    return str(usual) if open_to_all else "/tmp"
+    return str(usual) if open_to_all else "/tmp"  # noqa: S108 - PostgreSQL makes a folder of its own in it
 
 
 def _initialise(initdb: Path, data: Path, as_user: dict[str, object]) -> None:
