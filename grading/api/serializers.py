@@ -358,6 +358,13 @@ class ConfirmLate(serializers.Serializer[Any]):
     choose = serializers.BooleanField(default=False, help_text="Let it count, whatever the rule says.")
 
 
+class Name(serializers.RegexField):
+    """Printed text as it is, blanks and all: what is named is not guessed at."""
+
+    def __init__(self, max_length: int, **kwargs: Any) -> None:
+        super().__init__(r"^[^\x00-\x1f\x7f]+\Z", required=False, trim_whitespace=False, max_length=max_length, **kwargs)
+
+
 class PageRequest(serializers.Serializer[Any]):
     limit = serializers.IntegerField(required=False, default=50, min_value=1, max_value=100, help_text="Rows of a page.")
     cursor = serializers.IntegerField(required=False, min_value=1, max_value=2**63 - 1, help_text="The `id` of the last row seen.")
@@ -366,12 +373,12 @@ class PageRequest(serializers.Serializer[Any]):
 class SubmissionsRequest(PageRequest):
     component = serializers.ChoiceField(required=False, choices=Component.Kind.choices)
     state = serializers.ChoiceField(required=False, choices=HAND_IN_STATES)
-    student = serializers.CharField(required=False, max_length=60, help_text="A username, or the `id` of the roster.")
-    section = serializers.CharField(required=False, max_length=20)
+    student = Name(60, help_text="A username, or the `id` of the roster.")
+    section = Name(20)
     since = serializers.DateTimeField(required=False, help_text="Received at this time or later.")
 
 
 class RosterRequest(PageRequest):
-    section = serializers.CharField(required=False, max_length=20)
+    section = Name(20)
     role = serializers.ChoiceField(required=False, choices=Role.choices)
     state = serializers.ChoiceField(required=False, choices=PLACE_STATES)
