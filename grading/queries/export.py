@@ -65,8 +65,9 @@ def _profile(user: User) -> dict[str, Any]:
 
 
 def _mail(user: User) -> list[dict[str, Any]]:
+    """To the account's own address and to those that were confirmed: any other may be a classmate's, written down by somebody else."""
     mine = Q(to__iexact=user.email)
-    for address in EmailAddress.objects.filter(user=user).values_list("email", flat=True):
+    for address in EmailAddress.objects.filter(user=user, verified=True).values_list("email", flat=True):
         mine |= Q(to__iexact=address)
     rows = OutboxMail.objects.filter(mine).order_by("pk").values("to", "subject", "body", "created_at", "sent_at")
     return [dict(row) for row in rows]

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import time_machine
+from allauth.account.models import EmailAddress
 from django.core.files.storage import default_storage
 from django.core.management import CommandError, call_command
 from django.test import Client
@@ -120,6 +121,14 @@ def test_nobody_elses_work_is_in_it(submission: Submission) -> None:
         assert other.user is not None
         names = fetched(other.user).namelist()
         assert names == ["README.txt", "profile.json", "mail.json", "courses/dl/course.json"]
+
+
+@pytest.mark.parametrize(("verified", "bodies"), [(False, []), (True, ["Kept."])])
+def test_mail_to_an_address_that_was_only_written_down_is_not_in_it(submission: Submission, verified: bool, bodies: list[str]) -> None:
+    user = owner(submission)
+    EmailAddress.objects.create(user=user, email="classmate@example.edu", verified=verified)
+    OutboxMail.objects.create(to="classmate@example.edu", subject="Receipt", body="Kept.", not_before=submission.received_at)
+    assert [mail["body"] for mail in facts(fetched(user), "mail.json")] == bodies
 
 
 def test_the_page_offers_it_and_a_visitor_is_sent_to_the_sign_in(client: Client, submission: Submission) -> None:
