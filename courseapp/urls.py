@@ -19,6 +19,7 @@ urlpatterns = [
     path("api/schema/", views.api_schema, name="api-schema"),
     path("api/docs/", views.api_page, name="api-docs"),
     path("handin.py", views.handin_script, name="handin-script"),
+    path("accounts/email/", views.Addresses.as_view(), name="account_email"),
     path("accounts/", include("allauth.urls")),
     path("admin/", admin.site.urls),
     path("", include("grading.urls")),

@@ -1,6 +1,9 @@
 """Pages of the course itself, and of the programs that use it: tokens, the API's description, the command line."""
 
+from typing import Any
+
 from allauth.account.decorators import reauthentication_required
+from allauth.account.views import EmailView
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
@@ -12,6 +15,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from courseapp import access, api_docs, command_line, queries
 from courseapp.access import member, sender
 from courseapp.forms import TokenForm
+from courseapp.models import User
 from courseapp.services import tokens as token_services
 
 
@@ -21,6 +25,20 @@ def people(request: HttpRequest, course: str) -> HttpResponse:
     reader = member(request, course)
     roster = queries.roster(reader, section=request.GET.get("section", ""))
     return render(request, "courseapp/people.html", {"roster": roster, "here": "people"})
+
+
+class Addresses(EmailView):  # type: ignore[misc]  # allauth ships no types
+    """As the library's, but the account's own address is always one that was shown to be its owner's, or that staff gave it."""
+
+    def _action_primary(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse | None:
+        address = self._get_email_address(request)
+        if address is not None and not address.verified:
+            messages.error(request, "Confirm the address first: only then can it be primary.")
+        elif address is not None and User.objects.filter(email__iexact=address.email).exclude(pk=address.user_id).exists():
+            messages.error(request, "Another account has this address. Ask the staff which of the two is yours.")
+        else:
+            return super()._action_primary(request, *args, **kwargs)  # type: ignore[no-any-return]  # as above
+        return None
 
 
 @login_required

@@ -4,12 +4,14 @@ import re
 from pathlib import Path
 
 import pytest
+from allauth.account.models import EmailAddress
 from django.conf import settings
 from django.template.loader import render_to_string
 from django.test import Client, RequestFactory
 from django.urls import reverse
 
 from courseapp.models import User
+from tests import factories
 
 TEMPLATES = Path(settings.BASE_DIR) / "templates"
 
@@ -94,3 +96,28 @@ def test_base_page_names_the_course_and_marks_the_place() -> None:
     html = render_to_string("base.html", {"rail": rail, "here": "homework", "request": request})
     assert re.findall(r'<a href="(/[^"]*)" aria-current="page">', html) == ["/h/"]
     assert '<span class="count">1 due</span>' in html
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("verified", [False, True])
+def test_only_a_confirmed_address_becomes_primary(client: Client, verified: bool) -> None:
+    """Else whoever comes first takes a classmate's address, in whose name no account could then be made."""
+    user = factories.UserFactory.create(email="ann@example.edu")
+    client.force_login(user)
+    client.post("/accounts/reauthenticate/", {"password": "demo"})
+    client.get("/accounts/email/")  # notes the address that staff gave, not confirmed
+    EmailAddress.objects.create(user=user, email="bob@example.edu", verified=verified)
+    page = client.post("/accounts/email/", {"action_primary": "", "email": "bob@example.edu"}, follow=True)
+    assert ("Confirm the address first: only then can it be primary." in page.content.decode()) is not verified
+    user.refresh_from_db()
+    assert user.email == ("bob@example.edu" if verified else "ann@example.edu")
+
+
+@pytest.mark.django_db
+def test_an_address_of_another_account_does_not_become_primary(client: Client) -> None:
+    user = factories.UserFactory.create(email="ann@example.edu")
+    factories.UserFactory.create(email="bob@example.edu")
+    EmailAddress.objects.create(user=user, email="bob@example.edu", verified=True)
+    client.force_login(user)
+    page = client.post("/accounts/email/", {"action_primary": "", "email": "bob@example.edu"}, follow=True)
+    assert "Another account has this address." in page.content.decode()
