@@ -18,7 +18,7 @@ from django.utils.cache import patch_cache_control
 from courseapp import logs, metrics
 from courseapp.formats import filesize
 from courseapp.models import User
-from courseapp.queries import owes_second_factor
+from courseapp.queries import OWED, owes_second_factor
 
 _ACCOUNT_PAGES = ("account_", "mfa_", "socialaccount_", "usersessions_", "healthz", "readyz")
 _SIGN_ON = {"openid_connect_login", "google_login", "saml_login"}
@@ -92,7 +92,7 @@ def body_size(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[
         length = request.META.get("CONTENT_LENGTH") or "0"
         if length.isdecimal() and int(length) > settings.MAX_BODY_MB * 1024**2:
             error = f"The upload has {filesize(int(length))}; accepted are {settings.MAX_BODY_MB} MB."
-            return JsonResponse({"error": error, "kept": "Nothing was handed in. Your files are still chosen."}, status=413)
+            return JsonResponse({"error": error, "details": [], "kept": "Nothing was handed in. Your files are still chosen."}, status=413)
         return get_response(request)
 
     return middleware
@@ -134,12 +134,11 @@ def second_factor(get_response: Callable[[HttpRequest], HttpResponse]) -> Callab
     def middleware(request: HttpRequest) -> HttpResponse:
         if not isinstance(request.user, User) or not owes_second_factor(request.user) or _is_about_the_account(request.path_info):
             return get_response(request)
-        owed = "Staff need a second factor here: set up an app or a passkey, then go on."
         if request.path_info.startswith("/api/"):
-            return JsonResponse({"detail": owed}, status=403)
+            return JsonResponse({"error": OWED, "details": [], "kept": ""}, status=403)
         if getattr(request, "htmx", None):
             return HttpResponse(status=204, headers={"HX-Redirect": resolve_url("mfa_index")})
-        messages.warning(request, owed)
+        messages.warning(request, OWED)
         return redirect("mfa_index")
 
     return middleware

@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from courseapp.models import ApiToken, Enrollment, Role, Section, User
 
+OWED = "Staff need a second factor here: set up an app or a passkey, then go on."
 STAFF_ORDER = (Role.INSTRUCTOR, Role.TA, Role.GRADER)
 
 

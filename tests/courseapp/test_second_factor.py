@@ -28,6 +28,7 @@ from fido2.webauthn import AttestationObject, AttestedCredentialData, Authentica
 
 from courseapp.accounts import NOTICES
 from courseapp.models import OutboxMail, Role, User
+from courseapp.services import tokens
 from tests import factories
 
 pytestmark = pytest.mark.django_db
@@ -302,13 +303,24 @@ def test_staff_reach_nothing_before_they_have_a_second_factor(client: Client, se
     refused = client.get("/api/v1/courses/")
     assert (refused.status_code, refused.json()) == (
         403,
-        {"detail": "Staff need a second factor here: set up an app or a passkey, then go on."},
+        {"error": "Staff need a second factor here: set up an app or a passkey, then go on.", "details": [], "kept": ""},
     )
     assert client.get("/accounts/tokens/")["Location"] == "/accounts/2fa/"
     assert client.get("/healthz").status_code == 200
     assert client.get("/accounts/email/").status_code == 200
     with_app(user)
     assert client.get("/").status_code == 200
+
+
+def test_a_token_made_before_the_duty_is_no_way_around_it(client: Client, settings: LazySettings) -> None:
+    user = staff_member(Role.INSTRUCTOR)
+    headers = {"Authorization": f"Token {tokens.make(user=user, name='old', scopes=['read', 'staff'])[1]}"}
+    assert client.get("/api/v1/courses/", headers=headers).status_code == 200
+    settings.MFA_REQUIRED_FOR = "staff"
+    refused = client.get("/api/v1/courses/", headers=headers)
+    assert (refused.status_code, refused.json()["error"][:33]) == (403, "Staff need a second factor here: ")
+    with_app(user)
+    assert client.get("/api/v1/courses/", headers=headers).status_code == 200
 
 
 def test_administrators_owe_one_and_students_do_not(client: Client, settings: LazySettings) -> None:

@@ -290,6 +290,15 @@ def test_a_staff_members_token_needs_the_staff_scope_for_others_work(ta: Enrollm
     assert found == {("read", "submit"): [403, 403, 403, 200], ("read", "staff"): [200, 200, 200, 200]}
 
 
+def test_asking_for_the_head_only_needs_the_same_scope(ta: Enrollment, student: Enrollment, homework: Homework) -> None:
+    """The length of a list tells what is in it."""
+    base = f"/api/v1/courses/{homework.course.slug}"
+    reading, handing_in = client_of(ta, "read"), client_of(student, "submit")
+    assert [reading.head(f"{base}/{address}").status_code for address in ("roster/", "homeworks/hw1/submissions/")] == [403, 403]
+    assert [handing_in.head(address).status_code for address in ("/api/v1/courses/", hand_in_to(homework))] == [403, 403]
+    assert client_of(ta, "staff").head(f"{base}/roster/").status_code == 200
+
+
 def test_staff_do_not_hand_in_for_themselves(ta: Enrollment, homework: Homework) -> None:
     assert client_of(ta).post(hand_in_to(homework), {"files": [code()], "own_work": "yes"}).status_code == 404
 
