@@ -25,6 +25,7 @@ MOST_SECONDS = 3.0  # of processor time for a page's colours and markup; what is
 MOST_PICTURES = 8 * 1024 * 1024  # of the whole page, in base64
 
 _ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
+_HALVES = re.compile("[\ud800-\udfff]")
 _MARKERS = re.compile(rb"^<{7}( |$)", re.MULTILINE)
 _NOT_SHOWN = {
     "text/html": "HTML",
@@ -105,10 +106,9 @@ def _list(value: Any) -> list[Any]:
 
 
 def _text(value: Any) -> str:
-    """Notebook strings are one string or a list of lines."""
-    if isinstance(value, list):
-        return "".join(part for part in value if isinstance(part, str))
-    return value if isinstance(value, str) else ""
+    """Notebook strings are one string or a list of lines. Halves of a character, which JSON can name, fit into no page."""
+    parts = value if isinstance(value, list) else [value]
+    return _HALVES.sub("\ufffd", "".join(part for part in parts if isinstance(part, str)))
 
 
 def _plain(text: str) -> str:
@@ -129,7 +129,7 @@ class _Page:
         source = self._take(_text(cell.get("source", cell.get("input"))))
         kind = cell.get("cell_type")
         plain = time.thread_time() > self.end
-        if kind in {"markdown", "heading"} and not plain:
+        if kind in ("markdown", "heading") and not plain:
             return format_html(
                 '<div class="cell"><span class="in"></span><div class="prose">{}</div></div>', markdown.render(source, anchors=False)
             )
@@ -145,9 +145,9 @@ class _Page:
     def output(self, output: Any) -> Iterator[SafeString]:
         if not isinstance(output, dict):
             return
-        if output.get("output_type") in {"error", "pyerr"}:
+        if output.get("output_type") in ("error", "pyerr"):
             trace = _text([f"{line}\n" for line in _list(output.get("traceback")) if isinstance(line, str)])
-            yield self._log(trace or f"{output.get('ename')}: {output.get('evalue')}", "log bad")
+            yield self._log(trace or _text(f"{output.get('ename')}: {output.get('evalue')}"), "log bad")
             return
         bundle = output.get("data") if isinstance(output.get("data"), dict) else _format_3(output)
         assert isinstance(bundle, dict)
@@ -161,7 +161,7 @@ class _Page:
             yield self._log(_text(bundle["text/plain"]), "log")
         hidden = [_NOT_SHOWN.get(kind, kind) for kind in bundle if kind not in _SIGNATURES and kind != "text/plain"]
         if hidden and not picture:
-            yield format_html('<p class="muted small">{} output not shown</p>', ", ".join(str(kind)[:60] for kind in hidden))
+            yield format_html('<p class="muted small">{} output not shown</p>', ", ".join(_text(kind)[:60] for kind in hidden))
 
     def _log(self, text: str, classes: str) -> SafeString:
         return format_html('<pre class="{}" tabindex="0">{}</pre>', classes, self._take(_plain(text).rstrip("\n")))
@@ -189,7 +189,7 @@ def _format_3(output: dict[str, Any]) -> dict[str, Any]:
     """Format 3 has the kinds as keys of the output itself."""
     kinds = {"png": "image/png", "jpeg": "image/jpeg", "html": "text/html", "svg": "image/svg+xml", "javascript": "application/javascript"}
     found = {kind: output[key] for key, kind in kinds.items() if key in output}
-    if output.get("output_type") in {"pyout", "display_data", "execute_result"} and "text" in output:
+    if output.get("output_type") in ("pyout", "display_data", "execute_result") and "text" in output:
         found["text/plain"] = output["text"]
     return found
 

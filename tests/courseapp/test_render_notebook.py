@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from courseapp.render_notebook import MOST_BYTES, MOST_CELLS, MOST_CHARACTERS, render_notebook
+from courseapp.render_notebook import MOST_BYTES, MOST_CELLS, MOST_CHARACTERS, render_notebook, sources
 
 PNG = base64.b64encode(b"\x89PNG\r\n\x1a\n" + b"\0" * 20).decode()
 
@@ -206,3 +206,19 @@ def test_markup_made_to_take_long_is_shown_plain(monkeypatch: pytest.MonkeyPatch
 def test_a_notebook_of_millions_of_parts_is_not_read() -> None:
     assert "too many parts" in render_notebook(b'{"cells":[' + b"{}," * 1_000_001 + b"{}]}")
     assert "too many parts" not in render_notebook(notebook(*[code()] * 100))
+
+
+@pytest.mark.parametrize("kind", ["markdown", "code", "raw"])
+def test_half_a_character_does_not_keep_the_page_from_being_sent(kind: str) -> None:
+    half = "a\ud800b"
+    outputs = [data(**{"text_plain": half}), {"output_type": "error", "ename": half, "evalue": half}, {"data": {half: ""}}]
+    html = render_notebook(notebook({"cell_type": kind, "source": half, "outputs": outputs}))
+    assert "a\ufffdb" in html
+    html.encode()
+    assert sources(notebook(code(half)), most_parts=100) == [("code", "a\ufffdb")]
+
+
+def test_a_kind_that_is_no_text_is_shown_plain() -> None:
+    html = render_notebook(notebook({"cell_type": ["code"], "source": "x = 1"}, code("y", {"output_type": {}, "text": "z"})))
+    assert "x = 1" in html
+    assert "z</pre>" in html
