@@ -4,6 +4,7 @@ A hand-in is one transaction: the row with its number, the files' names, the rec
 stable storage before it begins. Whatever came too late is kept as well, only not accepted.
 """
 
+import hashlib
 import logging
 from collections.abc import Sequence
 from datetime import datetime, time, timedelta
@@ -24,7 +25,7 @@ from grading.policy.late import Lateness
 from grading.policy.words import count
 from grading.queries.due import Terms, terms_for
 from grading.services import receipts, runs
-from grading.services.uploads import Prepared, Problems, prepare
+from grading.services.uploads import Incoming, Prepared, Problems, prepare
 
 log = logging.getLogger(__name__)
 
@@ -71,16 +72,19 @@ def hand_in(
     if stated_at is not None and not (on_behalf and terms.release <= stated_at <= received_at):
         raise Refused("The stated time must lie between the homework's release and now.", status=400)
     oracle = component.check_rows.exclude(visibility="visible").exists()
-    if not on_behalf and _of_key(by, idempotency_key) is None:
+    earlier = _of_key(by, idempotency_key)
+    if not on_behalf and earlier is None:
         _hold_to_cap(component, enrollment, received_at, oracle=oracle)
     prepared = prepare(component, files)
     if isinstance(prepared, Problems):
         raise Refused("These files cannot be handed in:", prepared.sentences, status=400)
+    if earlier is not None:  # only compared: a key sent again and again must not fill the disk past the cap
+        return _same(earlier, component, enrollment, {(file.path, _digest(file)) for file in prepared.files})
     rows = _keep(prepared)
     with transaction.atomic():
         _lock(enrollment)
         if (earlier := _of_key(by, idempotency_key)) is not None:
-            return _same(earlier, component, enrollment, rows)
+            return _same(earlier, component, enrollment, {(row.path, row.sha256) for row in rows})
         if not on_behalf:
             _hold_to_cap(component, enrollment, received_at, oracle=oracle)
         submission = Submission(
@@ -241,10 +245,17 @@ def _of_key(by: User, key: str) -> Submission | None:
     return found.select_related("component__homework__course", "component__homework__bundle", "enrollment").first()
 
 
-def _same(earlier: Submission, component: Component, enrollment: Enrollment, rows: Sequence[SubmissionFile]) -> Submission:
-    """The hand-in that was kept under this key, if it is what is sent now."""
+def _digest(file: Incoming) -> str:
+    found = hashlib.sha256()
+    for chunk in file.chunks():
+        found.update(chunk)
+    return found.hexdigest()
+
+
+def _same(earlier: Submission, component: Component, enrollment: Enrollment, sent: set[tuple[str, str]]) -> Submission:
+    """The hand-in that was kept under this key, if it is what is sent now: each file's path and SHA-256."""
     kept = set(earlier.files.values_list("path", "sha256"))
-    if (earlier.component_id, earlier.enrollment_id) == (component.pk, enrollment.pk) and kept == {(row.path, row.sha256) for row in rows}:
+    if (earlier.component_id, earlier.enrollment_id) == (component.pk, enrollment.pk) and kept == sent:
         return earlier
     raise Refused(
         f"The Idempotency-Key was used for hand-in #{earlier.number} of {earlier.component}, with other files; use a new key for these.",

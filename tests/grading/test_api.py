@@ -1,5 +1,6 @@
 """The API: the same rules as the pages, said in JSON."""
 
+import hashlib
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -14,7 +15,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from pytest_django import DjangoAssertNumQueries
 
-from courseapp import api_docs
+from courseapp import api_docs, blobs
 from courseapp.models import Course, Enrollment, Role
 from courseapp.services import tokens
 from grading.models import Component, Homework, Run, Submission
@@ -178,6 +179,16 @@ def test_the_same_key_and_files_are_one_hand_in(student: Enrollment, homework: H
     )
     assert Submission.objects.count() == 1
     assert client.post(hand_in_to(homework), {"files": [code()], "own_work": "yes"}).json()["number"] == 2
+
+
+def test_other_files_under_a_used_key_are_not_kept(student: Enrollment, homework: Homework) -> None:
+    """Nor do they count as hand-ins: kept, they would fill the disk past the cap of a day."""
+    client, key = client_of(student), {"idempotency-key": "4f8e-once-only"}
+    client.post(hand_in_to(homework), {"files": [code()], "own_work": "yes"}, headers=key)
+    other = b"somebody_sent = 'this once more'\n"
+    assert client.post(hand_in_to(homework), {"files": [code(other)], "own_work": "yes"}, headers=key).status_code == 422
+    assert blobs.exists(hashlib.sha256(b"x = 1\n").hexdigest())
+    assert not blobs.exists(hashlib.sha256(other).hexdigest())
 
 
 def test_a_retry_after_the_due_time_is_the_hand_in_that_came_before_it(
