@@ -1,5 +1,6 @@
 """Backup, wipe, restore: everything is back, and every receipt still verifies. On both databases."""
 
+import hashlib
 import io
 import json
 import re
@@ -7,9 +8,10 @@ import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.apps import apps
@@ -184,6 +186,30 @@ def test_a_damaged_backup_is_found_and_nothing_is_restored(harm: str, data_dir: 
     assert expected in refused("backup", "--verify", str(target))
     assert expected in refused("restore", str(target))
     assert (Submission.objects.count(), list((data_dir / "uploads").iterdir())) == (0, [])
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda listed: listed.update(database="../other.sqlite3"), "does not list the database '../other.sqlite3'"),
+        (
+            lambda listed: listed["files"].update({"uploads/../../secret": ["0" * 64, 1]}),
+            "lists 'uploads/../../secret', which is not inside",
+        ),
+    ],
+)
+def test_a_list_that_leads_out_of_the_backup_is_refused(
+    change: Callable[[dict[str, Any]], None], words: str, data_dir: Path, tmp_path: Path
+) -> None:
+    hand_in()
+    target = tmp_path / "backup"
+    said("backup", str(target))
+    listed = json.loads((target / "manifest.json").read_text())
+    change(listed)
+    text = json.dumps(listed)
+    (target / "manifest.json").write_text(text)
+    (target / "manifest.sha256").write_text(hashlib.sha256(text.encode()).hexdigest())
+    assert words in refused("restore", str(target), "--force")
 
 
 def test_a_file_that_the_site_had_lost_is_named_and_the_rest_is_kept(data_dir: Path, tmp_path: Path) -> None:

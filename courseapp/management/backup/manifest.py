@@ -55,7 +55,13 @@ def read(folder: Path) -> Manifest:
     values = json.loads(text)
     if values.get("format") != FORMAT:
         raise BackupError(f"{folder} has the format {values.get('format')!r}; accepted is {FORMAT}.")
-    return Manifest(**values | {"files": {path: (sha256, size) for path, (sha256, size) in values["files"].items()}})
+    found = Manifest(**values | {"files": {path: (sha256, size) for path, (sha256, size) in values["files"].items()}})
+    if found.database not in found.files:
+        raise BackupError(f"{folder / NAME} does not list the database {found.database!r}, so nothing vouches for it.")
+    for path in found.files:
+        if not (folder / path).resolve().is_relative_to(folder.resolve()):
+            raise BackupError(f"{folder / NAME} lists {path!r}, which is not inside the backup.")
+    return found
 
 
 def problems(folder: Path, manifest: Manifest) -> Iterator[str]:
