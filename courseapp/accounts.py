@@ -44,8 +44,9 @@ NOTICES = {
 }
 _WAS_IT_YOU = """Was it you? Then there is nothing to do.
 
-If not: sign out everywhere else and set a new password.
+If not: sign out everywhere else, revoke API tokens that you did not make, and set a new password.
 {site}/accounts/sessions/
+{site}/accounts/tokens/
 {site}/accounts/password/reset/
 """
 

@@ -6,10 +6,13 @@ import secrets
 from collections.abc import Collection
 from datetime import datetime, timedelta
 
+from django.conf import settings
+from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
 from courseapp.models import ApiToken, User
+from courseapp.services import outbox
 
 DEFAULT_DAYS = 90
 MOST_DAYS = 366
@@ -23,8 +26,9 @@ class TooMany(Exception):  # noqa: N818  # it is an answer, not a fault
     """The sentence to show to who wants yet another token."""
 
 
+@transaction.atomic
 def make(*, user: User, name: str, scopes: Collection[str], days: int = DEFAULT_DAYS) -> tuple[ApiToken, str]:
-    """A new token and its key, which nobody can read again."""
+    """A new token and its key, which nobody can read again. Its owner is told by mail, for it is a way into the account."""
     now = timezone.now()
     if live(user, now).count() >= MOST_LIVE:
         raise TooMany(f"You have {MOST_LIVE} tokens that work; revoke one that you no longer use.")
@@ -38,6 +42,10 @@ def make(*, user: User, name: str, scopes: Collection[str], days: int = DEFAULT_
         created_at=now,
         expires_at=now + timedelta(days=days),
     )
+    if user.email:
+        told = f"Hello {user.display_name},\n\nThe API token “{name}” ({made.prefix}…) was made for your account.\n\n"
+        ask = f"Was it not you? Revoke it, and set a new password.\n{settings.SITE_URL}/accounts/tokens/\n"
+        outbox.post(user.email, "A new API token was made for your account.", told + ask)
     return made, key
 
 

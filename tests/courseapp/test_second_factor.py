@@ -263,7 +263,8 @@ def test_its_owner_is_told_by_mail_when_the_ways_in_change(client: Client) -> No
     assert (mail.to, mail.subject) == ("ann@example.edu", "The authenticator app of your account was switched off.")
     assert mail.body == (
         "Hello ann,\n\nThe authenticator app of your account was switched off.\n\nWas it you? Then there is nothing to do.\n\n"
-        f"If not: sign out everywhere else and set a new password.\n{settings.SITE_URL}/accounts/sessions/\n"
+        "If not: sign out everywhere else, revoke API tokens that you did not make, and set a new password.\n"
+        f"{settings.SITE_URL}/accounts/sessions/\n{settings.SITE_URL}/accounts/tokens/\n"
         f"{settings.SITE_URL}/accounts/password/reset/\n"
     )
 

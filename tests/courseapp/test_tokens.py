@@ -11,7 +11,7 @@ import time_machine
 from django.core.management import CommandError, call_command
 from django.test import Client
 
-from courseapp.models import ApiToken, Role, User
+from courseapp.models import ApiToken, OutboxMail, Role, User
 from courseapp.services import tokens
 from tests import factories
 
@@ -51,6 +51,10 @@ def test_a_key_is_shown_once_and_never_kept(user: User, signed_in: Client) -> No
     assert found[0] not in str(list(ApiToken.objects.values()))
     assert found[0] not in signed_in.get("/accounts/tokens/").content.decode()
     assert tokens.find(found[0]) == token
+    mail = OutboxMail.objects.get()
+    assert (mail.to, mail.subject) == (user.email, "A new API token was made for your account.")
+    assert f"The API token “laptop” ({token.prefix}…) was made" in mail.body
+    assert found[0] not in mail.body
 
 
 @pytest.mark.parametrize(
