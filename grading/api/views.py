@@ -21,7 +21,7 @@ from rest_framework.views import APIView
 from courseapp import access as course_access
 from courseapp import uploads
 from courseapp.access import sender
-from courseapp.api import NOT_HERE, problem, require
+from courseapp.api import NOT_HERE, may, problem, require
 from courseapp.middleware import received
 from courseapp.models import Enrollment
 from courseapp.queries import courses_of
@@ -211,7 +211,7 @@ class Mine(CourseView):
             raise handin.Refused(unwritten, status=507)
         asked = _valid(shapes.HandIn, sent)
         made = _hand_in(request, wanted, student, asked)
-        return Response(_shape(student, access.submission_own(student, made.pk)), status=201)
+        return Response(_shape(request, student, access.submission_own(student, made.pk)), status=201)
 
 
 def _hand_in(request: Request, component: Any, student: Enrollment, asked: dict[str, Any]) -> Submission:
@@ -243,7 +243,7 @@ class SubmissionDetail(CourseView):
         responses=answers(200, shapes.SubmissionShape),
     )
     def get(self, request: Request, pk: int) -> Response:
-        return Response(_shape(*self.submission(request, pk)))
+        return Response(_shape(request, *self.submission(request, pk)))
 
 
 class Receipt(CourseView):
@@ -278,7 +278,7 @@ class Confirm(CourseView):
         submission = self.own(request, pk)
         asked = _valid(shapes.ConfirmLate, request.data)
         handin.confirm_late(submission=submission, days=asked["days"], choose=asked["choose"])
-        return Response(_shape(*self.submission(request, pk)))
+        return Response(_shape(request, *self.submission(request, pk)))
 
 
 class Choose(CourseView):
@@ -295,7 +295,7 @@ class Choose(CourseView):
     )
     def post(self, request: Request, pk: int) -> Response:
         handin.choose(submission=self.own(request, pk))
-        return Response(_shape(*self.submission(request, pk)))
+        return Response(_shape(request, *self.submission(request, pk)))
 
     @extend_schema(
         operation_id="unchoose_submission",
@@ -307,7 +307,7 @@ class Choose(CourseView):
     )
     def delete(self, request: Request, pk: int) -> Response:
         handin.unchoose(submission=self.own(request, pk))
-        return Response(_shape(*self.submission(request, pk)))
+        return Response(_shape(request, *self.submission(request, pk)))
 
 
 class HomeworkSubmissions(StaffView):
@@ -361,11 +361,13 @@ class Nothing(APIView):
         return HttpResponse(json.dumps(problem(f"{NOT_HERE} Addresses end with a slash.")), status=404, content_type="application/json")
 
 
-def _shape(reader: Enrollment, submission: Submission) -> dict[str, Any]:
+def _shape(request: Request, reader: Enrollment, submission: Submission) -> dict[str, Any]:
     """The hand-in's page, as JSON: what is left out there is left out here, because it is the page's own context."""
     found = submission_queries.page(reader, submission)
     if not found["autograded"]:
         found |= {"run": None, "card": None}
+    if not may(request, "read"):  # what a change answers with is no way to read
+        found |= {"card": None, "score": None, "counting_why": ""}
     found |= {
         "homework": submission.component.homework,
         "counts": any(chip.word == "counts" for chip in found["chips"]),

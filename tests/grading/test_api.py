@@ -310,6 +310,15 @@ def test_asking_for_the_head_only_needs_the_same_scope(ta: Enrollment, student: 
     assert client_of(ta, "staff").head(f"{base}/roster/").status_code == 200
 
 
+def test_a_token_that_may_only_hand_in_is_told_no_scores(student: Enrollment, homework: Homework) -> None:
+    own = judged(homework, student)
+    address = f"/api/v1/submissions/{own.pk}/choose/"
+    told = client_of(student, "submit").delete(address).json()
+    assert (told["result"], told["score"], told["counting_why"]) == (None, None, "")
+    told = client_of(student, "submit", "read").delete(address).json()
+    assert told["score"]["final"] == "35"
+
+
 def test_staff_do_not_hand_in_for_themselves(ta: Enrollment, homework: Homework) -> None:
     assert client_of(ta).post(hand_in_to(homework), {"files": [code()], "own_work": "yes"}).status_code == 404
 
