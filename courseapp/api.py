@@ -13,6 +13,7 @@ from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from rest_framework import exceptions, status
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.negotiation import DefaultContentNegotiation
+from rest_framework.parsers import JSONParser
 from rest_framework.permissions import BasePermission
 from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
@@ -112,6 +113,16 @@ class PerMinute(BaseThrottle):
 
     def wait(self) -> float:
         return self._left
+
+
+class Json(JSONParser):
+    """The library's own, which fails of JSON that is nested too deeply as if that were the site's fault."""
+
+    def parse(self, stream: Any, media_type: str | None = None, parser_context: Mapping[str, Any] | None = None) -> Any:
+        try:
+            return super().parse(stream, media_type, parser_context)
+        except RecursionError as error:
+            raise exceptions.ParseError("The JSON is nested too deeply to be read.") from error
 
 
 class AlwaysJson(DefaultContentNegotiation):

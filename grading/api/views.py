@@ -11,7 +11,7 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
-from rest_framework.parsers import JSONParser, MultiPartParser
+from rest_framework.parsers import MultiPartParser
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -21,7 +21,7 @@ from rest_framework.views import APIView
 from courseapp import access as course_access
 from courseapp import uploads
 from courseapp.access import sender
-from courseapp.api import NOT_HERE, may, problem, require
+from courseapp.api import NOT_HERE, Json, may, problem, require
 from courseapp.middleware import received
 from courseapp.models import Enrollment
 from courseapp.queries import courses_of
@@ -263,7 +263,7 @@ class Receipt(CourseView):
 
 
 class Confirm(CourseView):
-    parser_classes = (JSONParser,)
+    parser_classes = (Json,)
 
     @extend_schema(
         operation_id="confirm_late",
@@ -282,7 +282,7 @@ class Confirm(CourseView):
 
 
 class Choose(CourseView):
-    parser_classes = (JSONParser,)
+    parser_classes = (Json,)
 
     @extend_schema(
         operation_id="choose_submission",

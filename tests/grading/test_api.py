@@ -219,6 +219,21 @@ def test_a_body_larger_than_any_hand_in_is_refused(student: Enrollment, homework
     assert (answer.status_code, answer.json()["error"]) == (413, "The upload has 2 MB; accepted are 1 MB.")
 
 
+@pytest.mark.parametrize(
+    ("body", "status", "error"),
+    [
+        (b'{"days": 1, "more": "' + b"#" * 2 * 1024**2 + b'"}', 413, "The form fields are larger than any form here."),
+        (b"[" * 200_000, 400, "The JSON is nested too deeply to be read."),
+        (b"{", 400, "JSON parse error - Expecting property name enclosed in double quotes: line 1 column 2 (char 1)"),
+    ],
+    ids=["large", "deep", "broken"],
+)
+def test_json_that_is_none_of_ours_is_refused(student: Enrollment, homework: Homework, body: bytes, status: int, error: str) -> None:
+    own = judged(homework, student)
+    answer = client_of(student).post(f"/api/v1/submissions/{own.pk}/confirm/", body, content_type="application/json")
+    assert (answer.status_code, answer.json()["error"]) == (status, error)
+
+
 def test_choosing_what_counts(student: Enrollment, homework: Homework) -> None:
     first, second = (judged(homework, student, points) for points in (30, 40))
     client = client_of(student)
