@@ -21,8 +21,11 @@ class Watch(Protocol):
     def entry(self) -> AbstractContextManager[Sequence[int]]:
         """A descriptor to which the sandbox's first process writes itself in, if there is one."""
 
-    def attach(self, pidfd: int) -> None:
-        """`pidfd` is the sandbox's first process; what it starts belongs to it. It is closed here."""
+    def attach(self, pidfd: int, inherited: int) -> None:
+        """`pidfd` is the sandbox's first process; what it starts belongs to it. It is closed here.
+
+        `inherited`: its proportional memory in bytes, as it measured it itself before it ran anybody's code.
+        """
 
     def exceeded(self, scratch: Sequence[int]) -> bool:
         """Whether the limit was passed. `scratch`: descriptors of the sandbox's tmpfs directories."""
@@ -67,7 +70,7 @@ class CgroupWatch:
         with (self.path / "cgroup.procs").open("r+b", buffering=0) as file:
             yield [file.fileno()]
 
-    def attach(self, pidfd: int) -> None:
+    def attach(self, pidfd: int, inherited: int) -> None:  # noqa: ARG002 - the kernel counts from the start
         os.close(pidfd)
 
     def exceeded(self, scratch: Sequence[int]) -> bool:  # noqa: ARG002 - the kernel counts tmpfs itself
@@ -91,11 +94,11 @@ class ProcessWatch:
     def entry(self) -> Iterator[Sequence[int]]:
         yield []
 
-    def attach(self, pidfd: int) -> None:
+    def attach(self, pidfd: int, inherited: int) -> None:
+        self._inherited = inherited
         for line in _read(f"/proc/self/fdinfo/{pidfd}").splitlines():
             if line.startswith("Pid:"):
                 self._first = max(0, int(line.split()[1]))  # −1 when it has ended
-                self._inherited = _proportional(self._first)
         os.close(pidfd)
 
     def exceeded(self, scratch: Sequence[int]) -> bool:
@@ -104,7 +107,7 @@ class ProcessWatch:
         # Resident pages count a shared page once per process: an upper bound that is cheap to read.
         if used + sum(map(_resident, pids)) <= self._limit:
             return False
-        return used + sum(map(_proportional, pids)) - self._inherited > self._limit
+        return used + sum(map(proportional, pids)) - self._inherited > self._limit
 
     def close(self) -> None:
         pass
@@ -182,13 +185,25 @@ def _read(path: str) -> str:
         return ""
 
 
-def _resident(pid: int) -> int:
-    fields = _read(f"/proc/{pid}/statm").split()
-    return int(fields[1]) * os.sysconf("SC_PAGE_SIZE") if fields else 0
+def _threads(pid: int | str) -> Iterator[str]:
+    """Where the memory of `pid` may be read: a first thread that has ended shows none, though the others live on in it."""
+    yield f"/proc/{pid}"
+    for task in _listdir(f"/proc/{pid}/task"):
+        yield f"/proc/{pid}/task/{task}"
 
 
-def _proportional(pid: int) -> int:
-    for line in _read(f"/proc/{pid}/smaps_rollup").splitlines():
-        if line.startswith("Pss:"):
-            return int(line.split()[1]) * 1024
+def _resident(pid: int | str) -> int:
+    for place in _threads(pid):
+        fields = _read(f"{place}/statm").split()
+        if fields and fields[1] != "0":
+            return int(fields[1]) * os.sysconf("SC_PAGE_SIZE")
+    return 0
+
+
+def proportional(pid: int | str) -> int:
+    """PSS in bytes: pages that several processes share count in parts."""
+    for place in _threads(pid):
+        for line in _read(f"{place}/smaps_rollup").splitlines():
+            if line.startswith("Pss:"):
+                return int(line.split()[1]) * 1024
     return _resident(pid)

@@ -254,14 +254,14 @@ class Sandbox:
                 return
             except OSError:
                 message, fds = b"", []
-            if fds:
-                *self._scratch, process = fds
-                self._watch.attach(process)
             if not message:
                 self.error = LaunchError("the warm process was ended", errno.EPIPE)
                 return
             report = json.loads(message)
-            if "error" in report:
+            if "inherited" in report:
+                *self._scratch, process = fds
+                self._watch.attach(process, report["inherited"])
+            elif "error" in report:
                 self.error = LaunchError(report["error"], report["errno"])
             elif "exited" in report:
                 self.exit = Exit(report["exited"], report["cpu_s"])

@@ -5,7 +5,7 @@ descriptors, which it passes on unread; whatever a student or an instructor wrot
 
 Descriptors: 0 /dev/null, 1 and 2 the host's log, 3 the system call filter, 4 the host's requests (SEQPACKET). A request comes with the
 job's control socket, its memory group's file (if any), its standard output and error, and what its module expects as 4, 5, …
-On the control socket it answers `scratch` with descriptors of the job's tmpfs and of the job itself, then `exited`; or `error`.
+On the control socket it answers `inherited` with descriptors of the job's tmpfs and of the job itself, then `exited`; or `error`.
 The job is killed, with all of its pid namespace, when the host shuts its end.
 """
 
@@ -24,7 +24,7 @@ import tempfile
 import traceback
 from typing import Any, NoReturn
 
-from grading.runner import launcher
+from grading.runner import launcher, memory
 from grading.runner.confine import ENVIRONMENT
 from grading.runner.launcher import StepError
 
@@ -182,7 +182,8 @@ def cage(request: dict[str, Any], control: socket.socket) -> None:
     launcher.fresh_scratch(request)
     os.chdir(launcher.SCRATCH[0])
     scratch = [os.open(path, os.O_PATH | os.O_DIRECTORY) for path in launcher.SCRATCH]
-    socket.send_fds(control, [b'{"scratch": true}'], [*scratch, os.pidfd_open(os.getpid())])
+    inherited = 0 if request["grouped"] else memory.proportional("self")
+    socket.send_fds(control, [json.dumps({"inherited": inherited}).encode()], [*scratch, os.pidfd_open(os.getpid())])
     launcher.call("sethostname", launcher.libc.sethostname, b"sandbox", 7)
     launcher.lock_mounts()
     launcher.confine_self(request["rlimits"])

@@ -160,6 +160,16 @@ MEMORY = {
     "in a file in memory": "data = b'1' * (16 << 20)\nwith open('/tmp/big', 'wb') as file:\n    while True:\n        file.write(data)\n",
     "in shared memory": "data = b'1' * (16 << 20)\nwith open('/dev/shm/big', 'wb') as file:\n    while True:\n        file.write(data)\n",
     "in a shared mapping": "import mmap\nx = mmap.mmap(-1, 10 << 30)\nwhile x.write(b'1' * (16 << 20)):\n    pass\n",
+    "after the end of the first thread": """
+import ctypes, mmap, threading, time
+def eat():
+    time.sleep(0.2)
+    x = mmap.mmap(-1, 10 << 30)
+    while x.write(b'1' * (16 << 20)):
+        pass
+threading.Thread(target=eat).start()
+ctypes.CDLL(None).syscall(60, 0)
+""",
     "in many processes": "import os, time\nx = b'1' * (64 << 20)\nfor _ in range(20):\n    if not os.fork():\n        y = bytearray(x)\n"
     "        time.sleep(60)\n        os._exit(0)\ntime.sleep(60)\n",
 }
