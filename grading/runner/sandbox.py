@@ -32,7 +32,7 @@ SANDBOX_UID = 64090  # of nobody; the host's processes and files never have it
 CODE = "/opt/runner"  # where the sandbox finds this package
 MEGABYTE = 2**20
 SCRATCHES = ("/tmp", "/dev/shm")  # noqa: S108 - inside the sandbox
-CLOSE_S = 5.0  # for a killed process to be reported
+CLOSE_S = 60.0  # for a killed process to be reported; past it, every job of its warm process is ended too
 
 _PACKAGE = Path(__file__).resolve().parent
 _SYSTEM_TREES = ("/usr/lib", "/usr/lib32", "/usr/lib64", "/usr/libx32", "/usr/local/lib", "/usr/share/zoneinfo", "/etc/ld.so.cache")
@@ -140,6 +140,7 @@ class Zygote:
         self._living = 0
         self._retired = False
         self._lock = threading.Lock()
+        self._warming = threading.Lock()  # held for as long as that takes, so nothing else may wait for it
         self._control, launcher_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._requests, requests_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         try:
@@ -164,6 +165,7 @@ class Zygote:
             launcher_end.close()
             requests_end.close()
         self._ready = False
+        self._failure: LaunchError | WarmUpError | None = None
 
     @property
     def alive(self) -> bool:
@@ -171,17 +173,23 @@ class Zygote:
 
     def wait(self) -> None:
         """Until it can fork. Raises LaunchError or WarmUpError."""
-        with self._lock:
-            if self._ready:
-                return
-            if not select.select([self._requests, self._control], [], [], WARM_UP_S)[0]:
-                raise WarmUpError(f"The runtime's packages were not imported within {WARM_UP_S:g} s.")
-            report = self._report(self._control) or self._report(self._requests)
-            if "error" in report:
-                raise LaunchError(report["error"], report["errno"])
-            if "ready" not in report:
-                raise WarmUpError(report.get("failed") or "The runtime's process ended while its packages were imported.")
+        with self._warming:
+            if not self._ready:
+                self._failure = self._failure or self._warmed_up()
+            if self._failure:
+                raise self._failure
             self._ready = True
+
+    def _warmed_up(self) -> LaunchError | WarmUpError | None:
+        """Wait until it is ready; why it will not be."""
+        if not select.select([self._requests, self._control], [], [], WARM_UP_S)[0]:
+            return WarmUpError(f"The runtime's packages were not imported within {WARM_UP_S:g} s.")
+        report = self._report(self._control) or self._report(self._requests)
+        if "error" in report:
+            return LaunchError(report["error"], report["errno"])
+        if "ready" not in report:
+            return WarmUpError(report.get("failed") or "The runtime's process ended while its packages were imported.")
+        return None
 
     @staticmethod
     def _report(end: socket.socket) -> dict[str, Any]:

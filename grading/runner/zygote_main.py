@@ -190,8 +190,14 @@ def cage(request: dict[str, Any], control: socket.socket) -> None:
 
 
 def arrange(fds: list[int]) -> None:
-    """Standard output and error to 1 and 2, the rest to 4, 5, …; every other descriptor of the warm process is closed."""
+    """Standard output and error to 1 and 2, the rest to 4, 5, …; every other descriptor of the warm process is closed.
+
+    What is opened once is shared by all forks, with its flags and its owner: 0 is opened anew, and nobody's code gets the filter's.
+    """
     waiting = [fcntl.fcntl(fd, fcntl.F_DUPFD, FIRST_FREE) for fd in fds]
     for place, fd in zip((1, 2, *range(4, 2 + len(waiting))), waiting, strict=True):
         os.dup2(fd, place)
     launcher.call("close_range", launcher.libc.syscall, SYS_CLOSE_RANGE, 2 + len(waiting), ctypes.c_uint(-1), 0)
+    null = os.open(os.devnull, os.O_RDWR)
+    os.dup2(null, 0)
+    os.close(null)

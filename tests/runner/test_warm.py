@@ -16,9 +16,9 @@ from grading.runner.host import Host
 from grading.runner.limits import Limits
 from grading.runner.outcome import Outcome
 from grading.runner.runtimes import Runtime
-from grading.runner.sandbox import Refused
+from grading.runner.sandbox import Refused, WarmUpError, Zygote
 from tests.conftest import missing
-from tests.runner.homework import ALL_VISIBLE, CORRECT, job
+from tests.runner.homework import ALL_VISIBLE, CHECKS, CORRECT, job
 
 pytestmark = pytest.mark.sandbox
 
@@ -80,9 +80,13 @@ def test_closing_a_host_leaves_no_process(runtime: Runtime) -> None:
 
 
 TRACES = """
-import gc, os, socket
+import fcntl, gc, os, socket
 found = sorted(type(thing).__name__ for thing in gc.get_objects() if isinstance(thing, socket.socket) and thing.fileno() >= 0)
 print(found, os.path.exists("/tmp/handin/mine.txt"), os.listdir("/dev/shm"), "left" in os.environ, hasattr(os, "left"))
+for fd in range(2):  # 2 is 1
+    print(fcntl.fcntl(fd, fcntl.F_GETSIG), fcntl.fcntl(fd, fcntl.F_GETFL) & (os.O_APPEND | os.O_NONBLOCK), end=" ")
+    fcntl.fcntl(fd, fcntl.F_SETSIG, 42)
+    fcntl.fcntl(fd, fcntl.F_SETFL, os.O_APPEND)
 os.left = os.environ["left"] = "behind"
 open("/tmp/handin/mine.txt", "w").close()
 open("/dev/shm/mine.txt", "w").close()
@@ -92,7 +96,7 @@ open("/dev/shm/mine.txt", "w").close()
 def test_nothing_of_a_job_is_seen_by_the_next(host: Host, runtime: Runtime) -> None:
     for _ in range(2):
         outcome = host.run(job(TRACES + CORRECT, runtime, specs=ALL_VISIBLE))
-        assert (*judged(outcome), outcome.output) == ("ok", Decimal(10), "['socket'] False [] False False\n")
+        assert (*judged(outcome), outcome.output) == ("ok", Decimal(10), "['socket'] False [] False False\n0 0 0 0 ")
 
 
 def test_randomness_is_not_that_of_the_job_before(host: Host, runtime: Runtime) -> None:
@@ -102,6 +106,36 @@ def test_randomness_is_not_that_of_the_job_before(host: Host, runtime: Runtime) 
     assert drawn[0][:3] == drawn[1][:3]
     assert not set(drawn[0][:3]) & set(drawn[2][:3])
     assert len({one[3] for one in drawn}) == 3
+
+
+def test_what_checks_draw_before_they_are_seeded_is_no_secret_shared(host: Host, runtime: Runtime) -> None:
+    """A student's process is forked from the same warm one as the checker's."""
+    drawn = "import numpy, random\nfrom grading.runner.checks import Failed\nDRAWN = f'{numpy.random.rand()} {random.random()}'\n"
+    checks = drawn + CHECKS.replace("    x = torch.randn(4, 3", "    raise Failed(DRAWN)\n    x = torch.randn(4, 3")
+    first, second = (host.run(job(CORRECT, runtime, checks=checks)).checks[0].message.split() for _ in range(2))
+    assert len({*first, *second}) == 4
+
+
+def test_a_slow_import_holds_up_nobody_else(own_host: Host, runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+    go_on = threading.Event()
+    waited: list[bool] = []
+
+    def warmed_up(_zygote: Zygote) -> WarmUpError:
+        waited.append(go_on.wait(timeout=30))
+        return WarmUpError("slow")
+
+    monkeypatch.setattr(Zygote, "_warmed_up", warmed_up)
+    said: list[str] = []
+    threads = [threading.Thread(target=lambda: said.append(own_host.warm(runtime))) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    time.sleep(0.5)
+    own_host.close()
+    assert said == []
+    go_on.set()
+    for thread in threads:
+        thread.join(timeout=20)
+    assert (said, waited) == (["slow"] * 3, [True])
 
 
 def test_the_first_optimizer_imports_nothing(host: Host, runtime: Runtime) -> None:
