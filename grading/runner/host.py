@@ -253,6 +253,7 @@ class _Run:
         with contextlib.ExitStack() as theirs_only:
             ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
             theirs_only.callback(theirs.close)
+            theirs.bind("")  # a random name; without one the student could take any name in the host's network namespace
             output = -1
             if hidden:
                 stdout = os.open(os.devnull, os.O_WRONLY)

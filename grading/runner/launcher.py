@@ -202,6 +202,13 @@ def lock_mounts() -> None:
         write("/proc/sys/user/max_user_namespaces", "0")  # none inside this one; the filter denies making them anyway
 
 
+def lock_proc() -> None:
+    """Nothing in /proc can be written: one process's files there can be about others, such as the scheduling of the host's session."""
+    proc = os.open("/proc", os.O_PATH)
+    set_attributes(proc, ATTR_RDONLY | ATTR_NOSUID | ATTR_NODEV | ATTR_NOEXEC)
+    os.close(proc)
+
+
 def keep_capability(number: int) -> None:
     """Let this one capability, and no other, pass through exec."""
     header = (ctypes.c_uint32 * 2)(CAPABILITY_VERSION_3, 0)

@@ -15,6 +15,8 @@ import pyseccomp
 _NAMESPACE_FLAGS = (0x20000, 0x2000000, 0x4000000, 0x8000000, 0x10000000, 0x20000000, 0x40000000)
 _PR_SET_PDEATHSIG = 1
 _TIOCSTI, _TIOCLINUX = 0x5412, 0x541C
+_SOCKET_IOCTLS = 0x8900  # and the 255 after it
+_MAP_HUGETLB = 0x40000
 
 # EPERM: code that meets it says what it was not allowed to do.
 _DENIED = [
@@ -93,10 +95,18 @@ _DENIED = [
     "migrate_pages",
     "mbind",
     "memfd_secret",
+    # What reaches beyond the sandbox without a capability: the disks of the machine, opened files that others share, counters that all
+    # sandboxes have in common, and a session of one's own, which has a share of the processors of its own.
+    "sync",
+    "syncfs",
+    "inotify_init",
+    "inotify_init1",
+    "inotify_add_watch",
+    "setsid",
 ]
 
 # ENOSYS: libraries have a way without them. glibc falls back from clone3, whose flags a filter cannot read.
-_ABSENT = ["clone3", "io_uring_setup", "io_uring_enter", "io_uring_register", "memfd_create"]
+_ABSENT = ["clone3", "io_uring_setup", "io_uring_enter", "io_uring_register", "io_setup", "memfd_create"]
 
 
 def build() -> bytes:
@@ -115,6 +125,9 @@ def build() -> bytes:
     rules.add_rule(deny, "prctl", pyseccomp.Arg(0, pyseccomp.MASKED_EQ, 0xFFFFFFFF, _PR_SET_PDEATHSIG))
     for name, flags in (("sendto", 3), ("sendmsg", 2), ("sendmmsg", 3)):  # out-of-band data: of no use here, and full of past holes
         rules.add_rule(deny, name, pyseccomp.Arg(flags, pyseccomp.MASKED_EQ, socket.MSG_OOB, socket.MSG_OOB))
+    # The socket to the checker was made by the host, so these would ask about the host's network.
+    rules.add_rule(deny, "ioctl", pyseccomp.Arg(1, pyseccomp.MASKED_EQ, 0xFFFFFF00, _SOCKET_IOCTLS))
+    rules.add_rule(deny, "mmap", pyseccomp.Arg(3, pyseccomp.MASKED_EQ, _MAP_HUGETLB, _MAP_HUGETLB))  # the machine's, and nobody counts them
     for request in (_TIOCSTI, _TIOCLINUX):
         rules.add_rule(deny, "ioctl", pyseccomp.Arg(1, pyseccomp.MASKED_EQ, 0xFFFFFFFF, request))
     with tempfile.TemporaryFile() as file:

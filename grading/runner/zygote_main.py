@@ -186,6 +186,7 @@ def cage(request: dict[str, Any], control: socket.socket) -> None:
     socket.send_fds(control, [json.dumps({"inherited": inherited}).encode()], [*scratch, os.pidfd_open(os.getpid())])
     launcher.call("sethostname", launcher.libc.sethostname, b"sandbox", 7)
     launcher.lock_mounts()
+    launcher.lock_proc()
     launcher.confine_self(request["rlimits"])
 
 
@@ -197,7 +198,7 @@ def arrange(fds: list[int]) -> None:
     waiting = [fcntl.fcntl(fd, fcntl.F_DUPFD, FIRST_FREE) for fd in fds]
     for place, fd in zip((1, 2, *range(4, 2 + len(waiting))), waiting, strict=True):
         os.dup2(fd, place)
-    launcher.call("close_range", launcher.libc.syscall, SYS_CLOSE_RANGE, 2 + len(waiting), ctypes.c_uint(-1), 0)
     null = os.open(os.devnull, os.O_RDWR)
     os.dup2(null, 0)
     os.close(null)
+    launcher.call("close_range", launcher.libc.syscall, SYS_CLOSE_RANGE, 2 + len(waiting), ctypes.c_uint(-1), 0)

@@ -239,7 +239,7 @@ SURVIVORS = {
     "a fork bomb": "while True:\n    try:\n        os.fork()\n    except OSError:\n        pass\n",
     "a thread bomb": "while True:\n    try:\n        threading.Thread(target=time.sleep, args=(600,)).start()\n    except RuntimeError:\n"
     "        pass\n",
-    "a daemon": "if not os.fork():\n    os.setsid()\n    if not os.fork():\n        libc.prctl(1, 0, 0, 0, 0)\n        time.sleep(600)\n"
+    "a daemon": "if not os.fork():\n    libc.setsid()\n    if not os.fork():\n        libc.prctl(1, 0, 0, 0, 0)\n        time.sleep(600)\n"
     "    os._exit(0)\nos._exit(0)\n",
     "signals for everybody": "for number in (9, 15, 19):\n    for pid in (-1, 0, 1, 2):\n        try:\n            os.kill(pid, number)\n"
     "        except OSError:\n            pass\nwhile True:\n    pass\n",
@@ -259,7 +259,7 @@ def test_nothing_survives_its_job(judge: Judge, runtime: Runtime, code: str) -> 
 
 
 WALLS = """
-import ctypes, errno, json, mmap, os, socket, struct, subprocess, sys
+import ctypes, errno, fcntl, json, mmap, os, socket, struct, subprocess, sys
 libc = ctypes.CDLL(None, use_errno=True)
 found = {}
 
@@ -298,12 +298,18 @@ NUMBERS = {
     "kexec_load": 246, "init_module": 175, "finit_module": 313, "open_by_handle_at": 304, "open_tree": 428, "move_mount": 429,
     "fsopen": 430, "mount_setattr": 442, "clone3": 435, "io_uring_setup": 425, "memfd_create": 319, "shmget": 29, "settimeofday": 164,
     "clock_settime": 227, "sethostname": 170, "reboot": 169, "syslog": 103, "personality": 135, "iopl": 172, "quotactl": 179,
+    "sync": 162, "syncfs": 306, "setsid": 112, "inotify_init1": 294, "io_setup": 206,
 }
 for name, number in NUMBERS.items():
     attempt(f"call {name}")(lambda: syscall(number, 0, 0, 0, 0, 0))
 for name, flag in (("user", 0x10000000), ("mount", 0x20000), ("net", 0x40000000), ("pid", 0x20000000), ("ipc", 0x8000000)):
     attempt(f"clone {name}")(lambda: syscall(56, flag | 17, 0, 0, 0, 0))
 attempt("clear death signal")(lambda: syscall(157, 1, 0, 0, 0, 0))
+attempt("call mmap huge pages")(lambda: mmap.mmap(-1, 2 << 20, flags=mmap.MAP_SHARED | mmap.MAP_ANONYMOUS | 0x40000))
+attempt("bind in the host's network")(lambda: socket.socket(fileno=os.dup(4)).bind("\\0mine"))
+attempt("socket names of the host's interfaces")(lambda: fcntl.ioctl(4, 0x8910, struct.pack("16si20x", b"", 1)))
+attempt("scheduling of the session")(lambda: open("/proc/self/autogroup", "w").write("19"))
+attempt("write /proc")(lambda: open("/proc/self/comm", "w").write("mine"))
 attempt("setuid")(lambda: os.setuid(0))
 attempt("chown")(lambda: (open("/tmp/own", "w").close(), os.chown("/tmp/own", 0, 0)))
 attempt("mknod")(lambda: os.mknod("/tmp/device", 0o600 | 0o020000, os.makedev(1, 1)))
