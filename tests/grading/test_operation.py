@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from django.conf import LazySettings
-from django.db import connection
+from django.db import OperationalError, connection
 from django.db.migrations.recorder import MigrationRecorder
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -18,6 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from courseapp import metrics
 from courseapp.clock import database_now
 from courseapp.models import OutboxMail
+from courseapp.probes import Finding
 from grading.models import Run, RunnerHost
 from grading.queries.metrics import families
 from grading.services import readiness
@@ -261,3 +262,18 @@ def test_numbers_of_a_former_start_are_forgotten(tmp_path: Path, monkeypatch: py
     (tmp_path / "counter_1.db").touch()
     metrics.forget()
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("required", ["nobody", "staff"])
+def test_a_browser_with_a_session_is_told_of_a_dead_database(
+    client: Client, settings: LazySettings, monkeypatch: pytest.MonkeyPatch, required: str
+) -> None:
+    def dead(_: object) -> None:
+        raise OperationalError("no database")
+
+    settings.MFA_REQUIRED_FOR = required
+    client.force_login(factories.UserFactory.create())
+    monkeypatch.setattr(readiness, "look", lambda: {"database": Finding("down")})
+    monkeypatch.setattr("django.contrib.auth.get_user", dead)
+    assert client.get("/readyz").status_code == 503
