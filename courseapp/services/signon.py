@@ -14,7 +14,7 @@ from django.db import transaction
 from django.db.models import Q
 
 from courseapp.models import Enrollment, Identity, User
-from courseapp.providers import GOOGLE, Trust
+from courseapp.providers import GOOGLE, OIDC, Trust
 from courseapp.services import people
 from courseapp.services.people import Known
 
@@ -122,8 +122,14 @@ def _is_yes(word: object) -> bool:
 
 
 def _may_confirm(provider: str, email: str, claims: dict[str, Any]) -> bool:
-    """Google confirms its own addresses and those of the organisations that it runs; others it has only asked once."""
-    return provider != GOOGLE or email.lower().endswith("@gmail.com") or bool(claims.get("hd"))
+    """Google confirms its own addresses and those of the organisations that it runs; others it has only asked once.
+
+    OIDC_EMAIL_DOMAINS is for a provider that says nothing of an address. One that says it is not confirmed is believed.
+    """
+    if provider == GOOGLE:
+        return email.lower().endswith("@gmail.com") or bool(claims.get("hd"))
+    word = claims.get("email_verified") if provider == OIDC else None
+    return word is None or _is_yes(word)
 
 
 def _without_domain(name: str) -> str:

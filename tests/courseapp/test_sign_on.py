@@ -159,6 +159,19 @@ def test_an_unconfirmed_address_is_not_kept_beside_a_name_that_counts(client: Cl
     assert not EmailAddress.objects.filter(user=user, email="victim@example.edu").exists()
 
 
+@pytest.mark.parametrize(("word", "status"), [({}, 302), ({"email_verified": True}, 302), ({"email_verified": False}, 403)])
+def test_a_domain_that_is_believed_does_not_overrule_the_provider(
+    client: Client, course: Course, provider: Provider, settings: LazySettings, word: dict[str, object], status: int
+) -> None:
+    known = deepcopy(settings.SOCIALACCOUNT_PROVIDERS)
+    known["openid_connect"]["APPS"][0]["settings"]["verified_email"] = ["example.edu"]
+    settings.SOCIALACCOUNT_PROVIDERS = known
+    account("ann@example.edu")
+    provider.person("mallory", email="ann@example.edu", **word)
+    assert provider.sign_in(client, "mallory").status_code == status
+    assert (signed_in(client) is not None) is (status == 302)
+
+
 def test_somebody_without_a_place_gets_no_account_and_a_sentence(client: Client, course: Course, provider: Provider) -> None:
     place(course, "bob@example.edu", state=Enrollment.State.DROPPED)
     provider.person("bob", email="bob@example.edu", email_verified=True, netid="bb2")
