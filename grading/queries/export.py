@@ -25,7 +25,7 @@ Entry = tuple[str, Iterable[bytes]]
 README = """Everything that the course site keeps of you, as of the moment you asked.
 
 profile.json        your account: names, addresses, identities, devices, API tokens (not the tokens themselves)
-mail.json           mail that the site sent you and still keeps
+mail.json           mail that the site sent to you, at addresses that you confirmed, and still keeps
 courses/COURSE/     one folder for each course: course.json says what you are there
   HOMEWORK-KIND-N/  one folder for each hand-in: hand-in.json, your files, receipt.txt
 
