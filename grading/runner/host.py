@@ -338,11 +338,12 @@ class _Run:
     def _watch(self, student: _Student) -> None:
         process = student.sandbox
         if not process.ended:
-            if not student.killed_for and process.over_memory():
-                self._kill(student, "memory")
             if student.kill_at and time.monotonic() > student.kill_at:
                 student.kill_at = 0.0
                 process.kill()
+            # Looking takes seconds when a fork bomb has the processors: not before the end of it, and not of what is about to be gone.
+            if not process.killed and process.over_memory():
+                self._kill(student, "memory")
         if student.ending is not None and (process.ended or time.monotonic() > student.answer_by):
             self._answer_ended(student)
 

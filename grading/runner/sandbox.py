@@ -243,6 +243,7 @@ class Sandbox:
         self._control = control
         self._watch = watch
         self._scratch: list[int] = []
+        self.killed = False
         self.exit: Exit | None = None
         self.error: LaunchError | None = None
 
@@ -279,6 +280,7 @@ class Sandbox:
 
     def kill(self) -> None:
         """Have everything in there killed; `exit` follows."""
+        self.killed = True
         with contextlib.suppress(OSError):
             self._control.shutdown(socket.SHUT_WR)
 

@@ -16,7 +16,7 @@ from grading.runner.host import Host
 from grading.runner.limits import Limits
 from grading.runner.outcome import Outcome
 from grading.runner.runtimes import Runtime
-from grading.runner.sandbox import Refused, WarmUpError, Zygote
+from grading.runner.sandbox import Refused, Sandbox, WarmUpError, Zygote
 from tests.conftest import missing
 from tests.runner.homework import ALL_VISIBLE, CHECKS, CORRECT, job
 
@@ -136,6 +136,20 @@ def test_a_slow_import_holds_up_nobody_else(own_host: Host, runtime: Runtime, mo
     for thread in threads:
         thread.join(timeout=20)
     assert (said, waited) == (["slow"] * 3, [True])
+
+
+def test_what_is_killed_is_not_asked_for_its_memory(host: Host, runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Adding up the processes of a fork bomb takes longer than anything else, and the bomb goes on for as long."""
+    asked: set[bool] = set()
+
+    def over_memory(process: Sandbox) -> bool:
+        if not process.ended:
+            asked.add(process.killed)
+        return False
+
+    monkeypatch.setattr(Sandbox, "over_memory", over_memory)
+    assert judged(host.run(job("while True: pass\n", runtime, specs=ALL_VISIBLE, limits=Limits(wall_s=1)))) == ("student", Decimal(0))
+    assert asked == {False}
 
 
 def test_the_first_optimizer_imports_nothing(host: Host, runtime: Runtime) -> None:
