@@ -67,10 +67,7 @@ def hand_in(
     if not on_behalf and not own_work:
         raise Refused("State that the work is your own: tick the box above the button.", status=400)
     terms = terms_for(component, enrollment)
-    if received_at < terms.release and not on_behalf:
-        raise Refused(f"{component.homework} opens {moment(terms.release, component.homework.course.zone)}.")
-    if stated_at is not None and not (on_behalf and terms.release <= stated_at <= received_at):
-        raise Refused("The stated time must lie between the homework's release and now.", status=400)
+    _hold_to_times(component, terms, received_at, stated_at, on_behalf=on_behalf)
     oracle = component.check_rows.exclude(visibility="visible").exists()
     earlier = _of_key(by, idempotency_key)
     if not on_behalf and earlier is None:
@@ -82,6 +79,8 @@ def hand_in(
         return _same(earlier, component, enrollment, {(file.path, _digest(file)) for file in prepared.files})
     rows = _keep(prepared)
     with transaction.atomic():
+        if idempotency_key:  # it is the person's in all courses
+            User.objects.select_for_update().get(pk=by.pk)
         _lock(enrollment)
         if (earlier := _of_key(by, idempotency_key)) is not None:
             return _same(earlier, component, enrollment, {(row.path, row.sha256) for row in rows})
@@ -101,18 +100,7 @@ def hand_in(
             idempotency_key=idempotency_key,
             receipt_code=_new_code(),
         )
-        late = terms.lateness(submission.counted_at)
-        submission.days_late = late.days
-        _decide(submission, late, confirmed=on_behalf or (confirmed_days or 0) >= late.days)
-        submission.receipt_text = receipts.compose(submission, rows, due=terms.due.due, verdict=_verdict(submission, late))
-        submission.receipt_signature = receipts.sign(submission.receipt_text)
-        submission.save(force_insert=True)
-        for row in rows:
-            row.submission = submission
-        SubmissionFile.objects.bulk_create(rows)
-        _mail(submission)
-        if submission.state == State.ACCEPTED:
-            _judge(submission)
+        _write(submission, rows, terms, agreed_days=None if on_behalf else confirmed_days or 0)
     if on_behalf:
         log.info("Account %s handed in hand-in %s on the student's behalf.", by.pk, submission.pk)
     return submission
@@ -178,6 +166,29 @@ def judge_accepted(*, course: Course, enrollment: Enrollment | None = None) -> l
             _judge(row)
             accepted.append(row)
     return accepted
+
+
+def _write(submission: Submission, rows: list[SubmissionFile], terms: Terms, *, agreed_days: int | None) -> None:
+    """Decide what becomes of a new hand-in, sign its receipt, and have it judged. `agreed_days`: None needs no agreement."""
+    late = terms.lateness(submission.counted_at)
+    submission.days_late = late.days
+    _decide(submission, late, confirmed=agreed_days is None or agreed_days >= late.days)
+    submission.receipt_text = receipts.compose(submission, rows, due=terms.due.due, verdict=_verdict(submission, late))
+    submission.receipt_signature = receipts.sign(submission.receipt_text)
+    submission.save(force_insert=True)
+    for row in rows:
+        row.submission = submission
+    SubmissionFile.objects.bulk_create(rows)
+    _mail(submission)
+    if submission.state == State.ACCEPTED:
+        _judge(submission)
+
+
+def _hold_to_times(component: Component, terms: Terms, received_at: datetime, stated_at: datetime | None, *, on_behalf: bool) -> None:
+    if received_at < terms.release and not on_behalf:
+        raise Refused(f"{component.homework} opens {moment(terms.release, component.homework.course.zone)}.")
+    if stated_at is not None and not (on_behalf and terms.release <= stated_at <= received_at):
+        raise Refused("The stated time must lie between the homework's release and now.", status=400)
 
 
 def _may(component: Component, enrollment: Enrollment, by: User, *, on_behalf: bool, reason: str) -> None:
