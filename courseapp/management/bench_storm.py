@@ -14,7 +14,7 @@ from django.db import connection
 from django.db.models import Count
 
 from courseapp.management.bench_site import SIZE, Site, ended, machine, percentile
-from grading.models import Run, RunResult, Submission
+from grading.models import RunResult, Submission
 
 BAR_MS = 500.0
 JUDGED_WITHIN_S = 1800.0
@@ -68,8 +68,7 @@ def run(*, students: int, seconds: float, say: Callable[[str], None]) -> list[St
     site = Site(say)
     try:
         site.start(students + 1)
-        site.upload(0)  # the workers have imported everything, as on an evening of a deadline
-        _wait_until_judged(site, 1)
+        site.settle()
         say(f"{students} students hand in {SIZE // 1000} kB each within {seconds:.0f} s, on {connection.vendor}.")
         return [_storm(site, students, seconds)]
     finally:
@@ -99,7 +98,7 @@ def _storm(site: Site, students: int, seconds: float) -> Storm:
         made = [answer.result() for answer in answers]
     last = time.monotonic()
     in_window = ended() - 1
-    _wait_until_judged(site, students + 1)
+    site.watch_until_ended(students + 1, JUDGED_WITHIN_S)
     waited = time.monotonic() - last
     times = [taken * 1000 for _, taken, _ in made]
     judged = RunResult.objects.filter(kind="ok", points=site.practice.points).count() - 1
@@ -121,12 +120,3 @@ def _storm(site: Site, students: int, seconds: float) -> Storm:
         judged_in_window=in_window,
         last_result_s=round(waited, 1),
     )
-
-
-def _wait_until_judged(site: Site, runs: int) -> None:
-    site.supervisor.watch(lambda: _over() >= runs, JUDGED_WITHIN_S)
-
-
-def _over() -> int:
-    time.sleep(0.5)
-    return Run.objects.filter(finished_at__isnull=False).count()

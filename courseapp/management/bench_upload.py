@@ -47,6 +47,7 @@ def run(*, uploads: int, queued: int, say: Callable[[str], None]) -> list[Row]:
     site = Site(say)
     try:
         site.start()
+        site.settle()
         say(f"{uploads} uploads of {SIZE // 1000} kB a row, on {connection.vendor}.")
         rows = [_measure(site, uploads, "up")]
         _lengthen_queue(queued)
