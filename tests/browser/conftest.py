@@ -101,8 +101,15 @@ def page(context: BrowserContext, request: pytest.FixtureRequest) -> Iterator[Pa
     assert errors == []
 
 
+SETTLED = """async () => {
+  const ending = document.getAnimations().filter(one => one.effect.getComputedTiming().endTime !== Infinity);
+  await Promise.all(ending.map(one => one.finished.catch(() => {})));
+}"""
+
+
 def assert_accessible(page: Page) -> None:
-    """axe finds nothing serious on the page as it stands."""
+    """axe finds nothing serious on the page as it stands, once no colour is on its way any more."""
+    page.evaluate(SETTLED)
     found = Axe().run(page).response["violations"]
     serious = [f"{row['id']}: {[node['target'] for node in row['nodes']]}" for row in found if row["impact"] in SERIOUS]
     assert serious == [], page.url
