@@ -5,9 +5,9 @@ from collections.abc import Callable
 from allauth.account.decorators import secure_admin_login
 from allauth.mfa import admin as _factors  # noqa: F401  # registered before it is unregistered below
 from allauth.mfa.models import Authenticator
-from allauth.socialaccount import admin as _connections  # noqa: F401
+from allauth.socialaccount import admin as _connections  # noqa: F401  # as above
 from allauth.socialaccount.models import SocialAccount, SocialApp, SocialToken
-from allauth.usersessions import admin as _sessions  # noqa: F401
+from allauth.usersessions import admin as _sessions  # noqa: F401  # as above
 from allauth.usersessions.models import UserSession
 from django.contrib import admin, messages
 from django.contrib.auth.admin import UserAdmin

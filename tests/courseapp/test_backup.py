@@ -28,6 +28,7 @@ from courseapp.management.backup.restore import restore
 from grading.models import Submission
 from grading.services import handin, receipts
 from tests import factories
+from tests.conftest import missing
 from tests.factories import ON_TIME
 from tests.grading.site import REPOSITORY, environment
 
@@ -377,7 +378,7 @@ def test_a_backup_of_a_newer_version_is_refused(data_dir: Path, tmp_path: Path) 
 @pytest.mark.parametrize(("major", "words"), [(999, "found is version"), (1, "")])
 def test_the_tools_must_not_be_older_than_the_server(major: int, words: str) -> None:
     if shutil.which("pg_dump") is None:
-        pytest.skip("pg_dump is not installed")
+        missing("pg_dump is not installed; on Debian: apt-get install postgresql-client")
     if words:
         with pytest.raises(BackupError, match=f"pg_dump for PostgreSQL {major} is not installed on this machine; {words}"):
             databases.tool("pg_dump", major)
