@@ -72,6 +72,7 @@ class BundleFactory(DjangoModelFactory[Bundle]):
         model = Bundle
 
     digest = factory.Sequence(lambda n: hashlib.sha256(b"%d" % n).hexdigest())
+    autograder_digest = factory.SelfAttribute("digest")
     size = 1000
 
 

@@ -34,6 +34,7 @@ class Bundle(models.Model):
     """A homework folder as it was loaded, immutable; its bytes lie in the blob store under `digest`."""
 
     digest: "models.CharField[str, str]" = DigestField(unique=True)
+    autograder_digest = models.CharField(max_length=64, help_text="SHA-256 of what decides a score; bundles that share it judge alike.")
     size = models.PositiveBigIntegerField()
     created_at = models.DateTimeField(auto_now_add=True)
 

@@ -96,6 +96,7 @@ class RunnerHost(models.Model):
     name = models.CharField(max_length=120, unique=True)
     queues: "models.JSONField[list[str], list[str]]" = models.JSONField(default=list)
     tier = models.CharField(max_length=40, blank=True, help_text="The kind of sandbox; empty when none holds.")
+    memory_guard = models.CharField(max_length=40, blank=True, help_text="What bounds the memory of a run.")
     refusal = models.TextField(blank=True, help_text="Why it runs nothing, and what would help.")
     started_at = models.DateTimeField()
     seen_at = models.DateTimeField()

@@ -7,12 +7,13 @@ from typing import Literal
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
-from django.db.models import Count, Q
+from django.db.models import Count, OuterRef, Q, Subquery
 
 from courseapp.clock import database_now
-from grading.models import Run, RunnerHost, RunResult, Submission
+from grading.models import Homework, Run, RunnerHost, RunResult, Submission
 
 HOST_SILENT_AFTER = timedelta(seconds=30)
+JUDGED = {RunResult.Kind.OK, RunResult.Kind.STUDENT}
 
 WaitKind = Literal["queue", "slow", "runtime", "retry", "unserved", "refused"]
 
@@ -51,16 +52,32 @@ def result_of(run: Run) -> RunResult | None:
 
 
 def judging(submissions: Iterable[Submission]) -> dict[int, Judging]:
-    """By submission id, for those that have a run; without outputs and single checks. One statement."""
+    """By submission id, for those that have a run; without outputs and single checks, and with the bundles. One statement."""
     found: dict[int, Judging] = {}
-    runs = Run.objects.filter(submission__in=[submission.pk for submission in submissions]).select_related("result")
+    runs = Run.objects.filter(submission__in=[submission.pk for submission in submissions]).select_related("result", "bundle")
     for run in runs.defer("result__output", "result__check_results", "result__provenance", "progress").order_by("pk"):
         result = result_of(run)
-        if result is None or result.kind not in {RunResult.Kind.OK, RunResult.Kind.STUDENT}:
+        if result is None or result.kind not in JUDGED:
             before = found.get(run.submission_id)
             result = before.result if before else None
         found[run.submission_id] = Judging(run, result)
     return found
+
+
+def by_earlier_version(result: RunResult, homework: Homework) -> bool:
+    """Whether a score is of an earlier version of the homework's autograder. The result comes with its run's bundle."""
+    return homework.bundle is not None and result.run.bundle.autograder_digest != homework.bundle.autograder_digest
+
+
+def count_earlier(homework: Homework) -> int:
+    """How many hand-ins have a score of an earlier version of the homework's autograder. One statement."""
+    if homework.bundle is None:
+        return 0
+    newest = Run.objects.filter(submission=OuterRef("pk"), result__kind__in=JUDGED).order_by("-pk")
+    judged = Submission.objects.filter(component__homework=homework).annotate(
+        judged_by=Subquery(newest.values("bundle__autograder_digest")[:1])
+    )
+    return judged.filter(judged_by__isnull=False).exclude(judged_by=homework.bundle.autograder_digest).count()
 
 
 def wait(run: Run, zone: ZoneInfo) -> Wait | None:

@@ -14,14 +14,15 @@ from grading.policy.counts import Attempt, which_counts
 from grading.policy.late import Lateness
 from grading.policy.score import ComponentScore, component_score
 from grading.queries.due import Terms, all_terms
-from grading.queries.runs import Judging, judging
-
-JUDGED = {RunResult.Kind.OK, RunResult.Kind.STUDENT}
+from grading.queries.runs import JUDGED, Judging, by_earlier_version, judging
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One hand-in as it stands now. `state` may differ from the row's: an extension opens what was closed."""
+    """One hand-in as it stands now. `state` may differ from the row's: an extension opens what was closed.
+
+    `earlier`: its score is of an earlier version of the homework's autograder.
+    """
 
     submission: Submission
     lateness: Lateness
@@ -29,6 +30,7 @@ class Entry:
     run: Run | None
     result: RunResult | None
     score: ComponentScore | None
+    earlier: bool
 
     @property
     def accepted(self) -> bool:
@@ -62,7 +64,7 @@ class Standing:
 
 
 def standings(components: Sequence[Component], enrollments: Sequence[Enrollment]) -> dict[tuple[int, int], Standing]:
-    """By (component, enrollment), in a constant number of statements. The components come with homework and course."""
+    """By (component, enrollment), in a constant number of statements. The components come with homework, its bundle and course."""
     terms = all_terms(components, enrollments)
     found = Submission.objects.filter(component__in=components)
     if len(enrollments) <= 50:
@@ -76,8 +78,9 @@ def standings(components: Sequence[Component], enrollments: Sequence[Enrollment]
     by_pk = {component.pk: component for component in components}
     standing = {}
     for key, mine in grouped.items():
-        entries = tuple(_entry(row, terms[key], judged.get(row.pk)) for row in mine)
-        standing[key] = _standing(by_pk[key[0]], terms[key], entries)
+        component = by_pk[key[0]]
+        entries = tuple(_entry(row, component, terms[key], judged.get(row.pk)) for row in mine)
+        standing[key] = _standing(component, terms[key], entries)
     return standing
 
 
@@ -85,13 +88,14 @@ def standing_of(component: Component, enrollment: Enrollment) -> Standing:
     return standings([component], [enrollment])[component.pk, enrollment.pk]
 
 
-def _entry(row: Submission, terms: Terms, judged: Judging | None) -> Entry:
+def _entry(row: Submission, component: Component, terms: Terms, judged: Judging | None) -> Entry:
     late = terms.lateness(row.counted_at)
     run, result = (judged.run, judged.result) if judged else (None, None)
-    score = None
+    score, earlier = None, False
     if result is not None and result.kind in JUDGED:
         score = score_of(terms, raw=result.points, days_late=late.days, row=row, run=run)
-    return Entry(row, late, terms.state_now(row), run, result, score)
+        earlier = by_earlier_version(result, component.homework)
+    return Entry(row, late, terms.state_now(row), run, result, score, earlier)
 
 
 def score_of(terms: Terms, *, raw: Decimal, days_late: int, row: Submission, run: Run | None) -> ComponentScore:

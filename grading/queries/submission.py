@@ -13,8 +13,8 @@ from grading.models import Run, RunResult, Submission, SubmissionFile
 from grading.policy.visibility import Viewer
 from grading.queries.homework import Chip, file_rows, is_frozen, moment_of, score_seen
 from grading.queries.results import result_card
-from grading.queries.runs import result_of, wait
-from grading.queries.standing import JUDGED, Entry, Standing, standing_of
+from grading.queries.runs import JUDGED, result_of, wait
+from grading.queries.standing import Entry, Standing, standing_of
 
 STAGES = {
     "starting": "Starting the sandbox and loading your files.",

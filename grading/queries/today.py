@@ -106,7 +106,9 @@ class StudentToday:
 def _components(course: Course) -> list[Component]:
     """Those of released homeworks, in their order. One statement."""
     rows = (
-        Component.objects.filter(homework__course=course).select_related("homework__course__policy").order_by("homework__number", "-kind")
+        Component.objects.filter(homework__course=course)
+        .select_related("homework__course__policy", "homework__bundle")
+        .order_by("homework__number", "-kind")
     )
     now = timezone.now()
     return [row for row in rows if released_at(row.homework) <= now]

@@ -6,16 +6,31 @@ Entries are stored uncompressed, sorted, with a fixed time, because compressors 
 
 import hashlib
 import io
+import json
+import tomllib
 import zipfile
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
+from grading.runner.limits import Limits
 from grading.runner.tomlfile import ManifestError
 
 MAX_BYTES = 64 * 2**20
 _FOLDERS = ("starter", "data")
 _EPOCH = (1980, 1, 1, 0, 0, 0)
+
+# What homework.toml says of people and times. Whatever is not named here counts as part of the autograder, so a new setting does at once.
+_NOT_OF_SCORES = {
+    "": {"slug", "number", "title", "weight", "release", "due", "sections", "late", "theory"},
+    "practice": {
+        *("title", "points", "due", "sections", "allowed", "max_file_mb", "max_total_mb", "max_files"),  # the checks' points sum to points
+        *("queue", "score_release", "hand_ins_per_day"),
+    },
+    "check": {"title"},
+}
 
 
 @dataclass(frozen=True)
@@ -56,6 +71,55 @@ def starter_archive(bundle: bytes) -> bytes | None:
                 target.writestr(zipfile.ZipInfo(entry.filename.removeprefix("starter/"), _EPOCH), source.read(entry))
         empty = not target.namelist()
     return None if empty else buffer.getvalue()
+
+
+def autograder_digest(bundle: bytes) -> str:
+    """The SHA-256, in hex, of what decides a score: the same for two bundles that judge every hand-in alike.
+
+    That is the check rows (but their titles, and which kind of hidden a hidden one is), limits, runtime, required files, data/ and every
+    Python file beside homework.toml. A default that is written out is the same as one that is left out. ValueError when `bundle` is none.
+    """
+    try:
+        with zipfile.ZipFile(io.BytesIO(bundle)) as archive:
+            settings = tomllib.loads(archive.read("homework.toml").decode(), parse_float=Decimal)
+            files = {
+                name: hashlib.sha256(archive.read(name)).hexdigest()
+                for name in sorted(archive.namelist())
+                if name not in ("homework.toml", "statement.md") and not name.startswith("starter/")
+            }
+    except (zipfile.BadZipFile, KeyError, tomllib.TOMLDecodeError) as error:
+        raise ValueError(f"not a homework's bundle: {error}") from error
+    text = json.dumps([_deciding(settings), files], sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _deciding(settings: Mapping[str, Any]) -> dict[str, object]:
+    """The settings of a homework.toml that decide a score, as JSON holds them."""
+    kept = _without(settings, _NOT_OF_SCORES[""])
+    if practice := settings.get("practice"):
+        kept["practice"] = _without(practice, _NOT_OF_SCORES["practice"], {"runtime": "torch"})
+        kept["practice"]["limits"] = _without(practice.get("limits", {}), (), asdict(Limits()))
+    kept["check"] = [
+        _without(row, _NOT_OF_SCORES["check"], {"fresh": False, "needs_gpu": False}) | {"visibility": row.get("visibility") == "visible"}
+        for row in settings.get("check", ())
+    ]
+    return {key: _canonical(value) for key, value in kept.items()}
+
+
+def _without(table: Mapping[str, Any], names: Collection[str], defaults: Mapping[str, object] | None = None) -> dict[str, Any]:
+    defaults = defaults or {}
+    return {key: value for key, value in table.items() if key not in names and not (key in defaults and defaults[key] == value)}
+
+
+def _canonical(value: object) -> object:
+    """4, 4.0 and 4.00 are one number."""
+    if isinstance(value, dict):
+        return {key: _canonical(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_canonical(item) for item in value]
+    if isinstance(value, int | Decimal) and not isinstance(value, bool):
+        return f"{Decimal(value).normalize():f}"
+    return value if isinstance(value, bool) else str(value)
 
 
 def _members(folder: Path) -> Iterator[Path]:

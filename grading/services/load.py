@@ -9,7 +9,8 @@ from django.db import transaction
 from courseapp import blobs
 from courseapp.models import Course, Section
 from courseapp.services.course import Changes, PersonClashError, save_course, update
-from grading.models import Bundle, Check, Component, CoursePolicy, Homework, Run, SectionDue, Submission
+from grading.models import Bundle, Check, Component, CoursePolicy, Homework, SectionDue, Submission
+from grading.queries.runs import count_earlier
 from grading.runner import bundle
 from grading.runner.manifest import ComponentSpec, HomeworkManifest
 from grading.runner.tomlfile import ManifestError
@@ -42,6 +43,7 @@ def load(folder: CourseFolder) -> tuple[Course, Changes]:
 @dataclass(frozen=True)
 class _Packed:
     digest: str
+    autograder: str  # digest of what decides a score
     size: int
     starter: str  # SHA-256 of the starter files' zip, "" without
 
@@ -51,7 +53,9 @@ def _pack(homework: HomeworkManifest) -> _Packed:
     archive = bundle.pack(homework.folder)
     blobs.put_bytes(archive.data)
     starter = bundle.starter_archive(archive.data)
-    return _Packed(archive.digest, len(archive.data), blobs.put_bytes(starter).sha256 if starter else "")
+    return _Packed(
+        archive.digest, bundle.autograder_digest(archive.data), len(archive.data), blobs.put_bytes(starter).sha256 if starter else ""
+    )
 
 
 def _plain(settings: Mapping[str, object]) -> dict[str, object]:
@@ -66,11 +70,15 @@ def _plain(settings: Mapping[str, object]) -> dict[str, object]:
 
 
 def _save_homework(course: Course, manifest: HomeworkManifest, packed: _Packed, sections: Mapping[str, Section], changes: Changes) -> None:
-    archive, new = Bundle.objects.get_or_create(digest=packed.digest, defaults={"size": packed.size})
+    archive, new = Bundle.objects.update_or_create(
+        digest=packed.digest,
+        defaults={"autograder_digest": packed.autograder},  # of a row that was made when its file was missing, it is another
+        create_defaults={"autograder_digest": packed.autograder, "size": packed.size},
+    )
     if new:
         changes.made["bundles"] += 1
     homework = course.homeworks.filter(slug=manifest.slug).first() or Homework(course=course, slug=manifest.slug)
-    former = homework.bundle_id
+    former = homework.bundle
     update(
         homework,
         changes,
@@ -84,10 +92,9 @@ def _save_homework(course: Course, manifest: HomeworkManifest, packed: _Packed, 
         bundle=archive,
         starter_sha256=packed.starter,
     )
-    if former and former != archive.pk:
-        judged = Run.objects.filter(submission__component__homework=homework, bundle=former).values("submission").distinct().count()
-        if judged:
-            changes.say(f"{homework}: the files changed; {judged} hand-ins were run with the former ones. Run them again to compare.")
+    if former and former.autograder_digest != archive.autograder_digest and (earlier := count_earlier(homework)):
+        which = "1 hand-in was" if earlier == 1 else f"{earlier} hand-ins were"
+        changes.say(f"{homework}: the autograder changed. {which} graded by an earlier version; run them again to judge them by this one.")
     rows = {component.kind: component for component in homework.components.all()}
     for spec in manifest.components:
         _save_component(rows.get(spec.kind) or Component(homework=homework, kind=spec.kind), spec, manifest, sections, changes)

@@ -9,7 +9,7 @@ from courseapp import blobs
 from courseapp.clock import database_now
 from courseapp.models import Course, Enrollment, Role, User
 from grading.models import Bundle, Check, Component, Homework, Run, Submission, SubmissionFile
-from grading.runner.bundle import pack
+from grading.runner.bundle import autograder_digest, pack
 
 ANSWER = "def answer(x):\n    return x + 1\n"
 
@@ -59,7 +59,8 @@ def homework(folder: Path, *, course: Course | None = None, checks: str = CHECKS
     (folder / "checks.py").write_text(checks if hidden else checks.replace('check("plus-one-hidden")(ask)', ""))
     packed = pack(folder)
     blobs.put_bytes(packed.data)
-    bundle, _ = Bundle.objects.get_or_create(digest=packed.digest, defaults={"size": len(packed.data)})
+    values = {"size": len(packed.data), "autograder_digest": autograder_digest(packed.data)}
+    bundle, _ = Bundle.objects.get_or_create(digest=packed.digest, defaults=values)
     course = course or Course.objects.create(
         slug="plus", code="PL 1", title="Plus", term="Fall", starts_on=datetime(2023, 9, 4, tzinfo=UTC).date()
     )
@@ -72,8 +73,8 @@ def homework(folder: Path, *, course: Course | None = None, checks: str = CHECKS
         statement="",
         bundle=bundle,
     )
-    values = {"kind": "practice", "points": Decimal(10), "due_wall": "2023-10-01 23:59", "files_required": ["answer.py"], **component}
-    practice = Component.objects.create(homework=made, **values)
+    given = {"kind": "practice", "points": Decimal(10), "due_wall": "2023-10-01 23:59", "files_required": ["answer.py"], **component}
+    practice = Component.objects.create(homework=made, **given)
     Check.objects.create(component=practice, check_id="plus-one", title="answer(x) is x + 1", points=4, visibility="visible", position=0)
     if hidden:
         Check.objects.create(component=practice, check_id="plus-one-hidden", title="more often", points=6, visibility="hidden", position=1)

@@ -2,18 +2,21 @@
 
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from importlib import import_module
 from io import StringIO
 from pathlib import Path
 
 import pytest
+from django.apps import apps
 from django.core.management import CommandError, call_command
-from django.db import models
+from django.db import connection, models
 
 from courseapp import blobs
 from courseapp.models import Course, Enrollment, Section, User
-from grading.models import Bundle, Check, Component, CoursePolicy, Homework, SectionDue, Submission
+from grading.models import Bundle, Check, Component, CoursePolicy, Homework, Run, SectionDue, Submission
 from grading.services.course_file import later, read_course
 from grading.services.load import load
+from tests import factories
 from tests.course_folder import COURSE, HOMEWORK, write_course
 
 pytestmark = pytest.mark.django_db
@@ -41,6 +44,14 @@ def hand_in(component: Component) -> Submission:
         handed_in_by=student.user,
         receipt_code="AAAA",
     )
+
+
+def judge(submission: Submission, kind: str = "ok") -> Run:
+    """A run of the hand-in by the homework's bundle of now, with its result."""
+    bundle = Homework.objects.get(pk=submission.component.homework_id).bundle
+    run = factories.RunFactory.create(submission=submission, bundle=bundle)
+    factories.RunResultFactory.create(run=run, kind=kind)
+    return run
 
 
 def everything() -> list[list[dict[str, object]]]:
@@ -100,6 +111,71 @@ def test_changed_checks_make_a_new_bundle_and_keep_the_former(folder: Path) -> N
     load_course(folder)
     assert Homework.objects.get().bundle != former
     assert Bundle.objects.filter(pk=former.pk).exists()
+
+
+EARLIER = "graded by an earlier version; run them again to judge them by this one."
+
+
+def test_a_changed_autograder_says_how_many_scores_are_of_an_earlier_version(folder: Path) -> None:
+    load_course(folder)
+    submission = hand_in(Component.objects.get(kind="practice"))
+    judge(submission)
+    judge(submission, "assignment")  # no score, so the one before it stands
+    (folder / "hw1" / "checks.py").write_text("# better checks\n")
+    assert f"Homework 1 · Backpropagation: the autograder changed. 1 hand-in was {EARLIER}" in load_course(folder)
+    assert "Nothing changed." in load_course(folder)
+    judge(submission)
+    (folder / "hw1" / "checks.py").write_text("# the checks\n")
+    assert f"1 hand-in was {EARLIER}" in load_course(folder)
+    judge(submission)
+    write_course(folder, homework=HOMEWORK.replace("points = 20", "points = 25").replace("points = 30", "points = 25"))
+    assert f"1 hand-in was {EARLIER}" in load_course(folder)
+
+
+def test_scores_of_the_version_that_is_loaded_again_are_not_counted(folder: Path) -> None:
+    load_course(folder)
+    judge(hand_in(Component.objects.get(kind="practice")))
+    (folder / "hw1" / "checks.py").write_text("# better checks\n")
+    load_course(folder)
+    (folder / "hw1" / "checks.py").write_text("# the checks\n")
+    assert "earlier version" not in load_course(folder)
+
+
+def test_a_changed_statement_starter_title_or_date_leaves_scores_as_they_are(folder: Path) -> None:
+    load_course(folder)
+    judge(hand_in(Component.objects.get(kind="practice")))
+    former = Homework.objects.get().bundle
+    assert former is not None
+    write_course(folder, homework=HOMEWORK.replace("Backpropagation", "Gradients").replace("10-22 23:59", "10-29 23:59"))
+    (folder / "hw1" / "statement.md").write_text("# Other words\n")
+    (folder / "hw1" / "starter" / "mlp.py").write_text("class MLP:\n    ...\n")
+    assert "earlier version" not in load_course(folder)
+    now = Homework.objects.get().bundle
+    assert now is not None
+    assert (now.digest == former.digest, now.autograder_digest == former.autograder_digest) == (False, True)
+
+
+def test_loading_mends_the_digest_of_a_bundle_whose_file_was_missing(folder: Path) -> None:
+    load_course(folder)
+    right = Bundle.objects.get().autograder_digest
+    Bundle.objects.update(autograder_digest=Bundle.objects.get().digest)
+    load_course(folder)
+    assert Bundle.objects.get().autograder_digest == right
+
+
+def test_the_migration_gives_every_bundle_its_autograders_digest(folder: Path) -> None:
+    load_course(folder)
+    kept = Bundle.objects.get()
+    lost = factories.BundleFactory.create()
+    strange = factories.BundleFactory.create(digest=blobs.put_bytes(b"no bundle").sha256)
+    Bundle.objects.update(autograder_digest="")
+    import_module("grading.migrations.0003_autograder_digest").fill(apps, connection.schema_editor())
+    assert list(Bundle.objects.order_by("pk").values_list("autograder_digest", flat=True)) == [
+        kept.autograder_digest,
+        lost.digest,
+        strange.digest,
+    ]
+    assert kept.autograder_digest not in {"", kept.digest}
 
 
 def test_changed_files_change_their_rows(folder: Path) -> None:
