@@ -27,7 +27,7 @@ from courseapp import blobs, logs
 from courseapp.clock import database_now
 from grading.models import Check, Component, Run, RunnerHost, RunResult
 from grading.runner import client, runtimes
-from grading.runner.host import Cancelled, Job
+from grading.runner.job import Cancelled, Job
 from grading.runner.limits import Limits
 from grading.runner.manifest import CheckSpec, Visibility
 from grading.runner.outcome import Outcome, Progress

@@ -296,7 +296,7 @@ for rule in profile["syscalls"]:
         plain = lambda a: s.Arg(a["index"], s.EQ, a["value"])
         made.add_rule(action, name, *((masked if "MASKED" in a["op"] else plain)(a) for a in rule.get("args", [])))
 made.load()
-from grading.runner.sandbox import probe
+from grading.runner.tiers import probe
 print(getattr(probe()[0], "name", "refused"))
 """
 
@@ -310,7 +310,7 @@ def test_a_sandbox_is_built_under_the_profile_and_not_without_its_calls(without:
     def probed(*command: str) -> str:
         return subprocess.run([sys.executable, "-c", *command], cwd=ROOT, check=True, capture_output=True, text=True).stdout.strip()
 
-    if probed("from grading.runner.sandbox import probe; print(getattr(probe()[0], 'name', ''))") != "namespaces":
+    if probed("from grading.runner.tiers import probe; print(getattr(probe()[0], 'name', ''))") != "namespaces":
         missing("No sandbox holds on this machine.")
     assert probed(UNDER_PROFILE, str(seccomp_profile.PROFILE), *without) == tier
 

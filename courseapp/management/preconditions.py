@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from courseapp.assets import PACKAGES, node_modules, served
-from grading.runner import sandbox
+from grading.runner import tiers
 
 LEAST_BYTES = 500 * 2**20
 
@@ -69,7 +69,7 @@ def check_space(data_dir: Path) -> None:
 
 def sandbox_problem() -> str:
     """Why homework cannot run here although the site can; empty when it can. A sandbox is really built for this."""
-    tier, _ = sandbox.probe()
-    if isinstance(tier, sandbox.Refused):
+    tier, _ = tiers.probe()
+    if isinstance(tier, tiers.Refused):
         return f"Homework is accepted but not run on this machine: {tier.reason} {tier.fix}"
     return ""

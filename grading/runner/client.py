@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from grading.runner.host import Cancelled, Job
+from grading.runner.job import Cancelled, Job
 from grading.runner.outcome import Outcome, Progress
 from grading.runner.protocol import DeadlineError, ProtocolError, TooLargeError, pack_frame, receive_frame, send_frame
 from grading.runner.wire import MAX_HEADER, address, pack_job

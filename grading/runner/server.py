@@ -11,10 +11,11 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from grading.runner.host import Cancelled, Host
+from grading.runner.host import Host
+from grading.runner.job import Cancelled
 from grading.runner.outcome import Progress
 from grading.runner.protocol import DeadlineError, ProtocolError, TooLargeError, pack_frame, receive_frame, send_frame
-from grading.runner.sandbox import Refused
+from grading.runner.tiers import Refused
 from grading.runner.wire import MAX_HEADER, MAX_PAYLOAD, address, unpack_job
 
 REQUEST_S = 60.0  # to send a whole job

@@ -8,10 +8,11 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from grading.runner.host import Job, Runtime
+from grading.runner.job import Job
 from grading.runner.limits import Limits
 from grading.runner.manifest import CheckSpec
 from grading.runner.protocol import Frame, ProtocolError, pack_frame
+from grading.runner.runtimes import Runtime
 
 MAX_HEADER = 16 * 2**20  # an answer holds the texts of a student's code: none may be so long that its run has no result
 MAX_PAYLOAD = 256 * 2**20

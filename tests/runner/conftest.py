@@ -16,9 +16,11 @@ import pytest
 
 import grading.runner
 from grading.runner import client
-from grading.runner.host import Host, Job, Runtime
+from grading.runner.host import Host
+from grading.runner.job import Job
 from grading.runner.outcome import Outcome
-from grading.runner.sandbox import Refused
+from grading.runner.runtimes import Runtime
+from grading.runner.tiers import Refused
 from tests.conftest import missing
 
 ORDINARY_UID = 65534

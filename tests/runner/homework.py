@@ -4,7 +4,7 @@ import io
 import zipfile
 from decimal import Decimal
 
-from grading.runner.host import Job
+from grading.runner.job import Job
 from grading.runner.limits import Limits
 from grading.runner.manifest import CheckSpec
 from grading.runner.runtimes import Runtime

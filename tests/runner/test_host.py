@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from grading.runner.host import Cancelled, Host, Job
+from grading.runner.host import Host
+from grading.runner.job import Cancelled, Job
 from grading.runner.limits import Limits
 from grading.runner.manifest import CheckSpec
 from grading.runner.outcome import Outcome, Progress

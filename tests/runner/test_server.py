@@ -14,7 +14,8 @@ import pytest
 
 from grading.runner import client, server
 from grading.runner.client import HostUnavailable
-from grading.runner.host import Cancelled, Host
+from grading.runner.host import Host
+from grading.runner.job import Cancelled
 from grading.runner.outcome import CheckResult, Outcome, Progress
 from grading.runner.protocol import pack_frame
 from grading.runner.runtimes import Runtime

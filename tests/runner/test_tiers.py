@@ -12,9 +12,10 @@ import pyseccomp
 import pytest
 
 import grading.runner
-from grading.runner import sandbox, seccomp
+from grading.runner import seccomp, tiers
 from grading.runner.runtimes import Runtime
-from grading.runner.sandbox import LaunchError, Tier, explain
+from grading.runner.tiers import Tier, explain
+from grading.runner.zygote import LaunchError
 from tests.conftest import missing
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -27,7 +28,8 @@ import pyseccomp
 rules = pyseccomp.SyscallFilter(pyseccomp.ALLOW)
 rules.add_rule(pyseccomp.ERRNO(errno.CODE), "CALL")
 rules.load()
-from grading.runner.host import Host, Refused
+from grading.runner.host import Host
+from grading.runner.tiers import Refused
 from grading.runner.runtimes import Runtime
 from tests.runner.homework import CORRECT, job
 host = Host()
@@ -36,7 +38,7 @@ print(json.dumps([isinstance(host.tier, Refused), host.tier.reason, host.tier.fi
 """
 
 
-PROBE = "from grading.runner import sandbox; print(sandbox.probe()[0])"
+PROBE = "from grading.runner import tiers; print(tiers.probe()[0])"
 
 
 @pytest.mark.parametrize(
@@ -97,7 +99,7 @@ print(json.dumps([host.tier.name, outcome.kind, str(outcome.points), outcome.sta
 
 @pytest.mark.sandbox
 def test_the_best_tier_needs_no_excuse() -> None:
-    tier, factory = sandbox.probe()
+    tier, factory = tiers.probe()
     assert tier == Tier("namespaces")
     assert factory is not None
     assert factory.memory_guard in ("cgroup v1", "cgroup v2", "process sums")

@@ -16,7 +16,9 @@ from grading.runner.host import Host
 from grading.runner.limits import Limits
 from grading.runner.outcome import Outcome
 from grading.runner.runtimes import Runtime
-from grading.runner.sandbox import Refused, Sandbox, WarmUpError, Zygote
+from grading.runner.sandbox import Sandbox
+from grading.runner.tiers import Refused
+from grading.runner.zygote import WarmUpError, Zygote
 from tests.conftest import missing
 from tests.runner.homework import ALL_VISIBLE, CHECKS, CORRECT, job
 

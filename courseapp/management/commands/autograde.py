@@ -18,7 +18,8 @@ from django.core.management.base import BaseCommand, CommandError
 from courseapp.management.local_handin import read_hand_in
 from grading.runner import runtimes
 from grading.runner.bundle import Bundle, pack
-from grading.runner.host import Cancelled, Host, Job
+from grading.runner.host import Host
+from grading.runner.job import Cancelled, Job
 from grading.runner.manifest import ComponentSpec, ManifestError, load_manifest
 from grading.runner.outcome import CheckResult, Outcome
 from grading.services.archives import RefusedError

@@ -13,8 +13,10 @@ from courseapp.management.demo import EXAMPLE, RECORDED
 from courseapp.management.demo.recording import RecordedRun, Recording
 from courseapp.management.demo.samples import Sample, read_samples
 from grading.runner import bundle, runtimes
-from grading.runner.host import Host, Job, Refused
+from grading.runner.host import Host
+from grading.runner.job import Job
 from grading.runner.manifest import HomeworkManifest, load_manifest
+from grading.runner.tiers import Refused
 
 NOT_KEPT = {"host"}
 """The recording machine's name is nobody's business."""

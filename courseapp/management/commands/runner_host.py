@@ -21,7 +21,8 @@ from django.db import DatabaseError, InterfaceError, close_old_connections, conn
 
 from grading import execution, tasks
 from grading.runner import server
-from grading.runner.host import Host, Refused
+from grading.runner.host import Host
+from grading.runner.tiers import Refused
 
 log = logging.getLogger(__name__)
 

@@ -1,0 +1,32 @@
+"""What a host is asked to judge."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from grading.runner.limits import Limits
+from grading.runner.manifest import CheckSpec
+from grading.runner.runtimes import Runtime
+
+
+class Cancelled(Exception):  # noqa: N818 - an event
+    """The run was cancelled from outside; it has no outcome."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One hand-in to judge. `files`: relative path → content; `entry`: the files that are imported before the first check."""
+
+    bundle: bytes
+    files: Mapping[str, bytes]
+    checks: tuple[CheckSpec, ...]
+    limits: Limits
+    runtime: Runtime
+    seed: int
+    entry: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        for name in self.files:
+            path = PurePosixPath(name)
+            if path.is_absolute() or ".." in path.parts or "\0" in name or not path.parts:
+                raise ValueError(f"a file name that leaves the hand-in: {name!r}")

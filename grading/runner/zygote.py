@@ -1,0 +1,157 @@
+"""A warm process as the host sees it: started in its cage, asked to fork, retired, ended. The other side is `zygote_main.py`."""
+
+import json
+import os
+import select
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from grading.runner.interpreter import CODE, LIBRARY_LINKS, PACKAGE, Interpreter, trees
+
+SANDBOX_UID = 64090  # of nobody; the host's processes and files never have it
+MEGABYTE = 2**20
+WARM_UP_S = 90.0  # to import a runtime on a busy machine
+
+_DEVICES = ("/dev/null", "/dev/zero", "/dev/urandom", "/dev/random")
+_TEXTS = {
+    "/etc/passwd": "student:x:1000:1000:student:/tmp:/bin/false\n",
+    "/etc/group": "student:x:1000:\n",
+    "/etc/hosts": "127.0.0.1 localhost\n",
+}
+_BOOTSTRAP = f"import sys; sys.path.append({CODE!r}); from grading.runner import zygote_main; zygote_main.main(sys.argv[1])"
+
+
+class WarmUpError(Exception):
+    """The warm process did not come up: the runtime's packages do not import, or it was ended. The text is for staff."""
+
+
+class LaunchError(Exception):
+    """The sandbox could not be built. `number` is the errno of `step`."""
+
+    def __init__(self, step: str, number: int) -> None:
+        super().__init__(f"{step}: {os.strerror(number)}")
+        self.step = step
+        self.number = number
+
+
+class Zygote:
+    """A warm process of one interpreter. It lives until `retire`, and until the last sandbox that came from it is closed."""
+
+    def __init__(self, interpreter: Interpreter, modules: Sequence[str], filter_fd: int) -> None:
+        argument = {"site": [str(path) for path in interpreter.site], "modules": list(modules)}
+        command = [str(interpreter.binary), "-I", "-S", "-X", "utf8", "-c", _BOOTSTRAP, json.dumps(argument)]
+        self.started = 0
+        self._living = 0
+        self._retired = False
+        self._lock = threading.Lock()
+        self._warming = threading.Lock()  # held for as long as that takes, so nothing else may wait for it
+        self._control, launcher_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._requests, requests_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        try:
+            self._launcher = subprocess.Popen(
+                [sys.executable, "-I", "-S", PACKAGE / "launcher.py", str(launcher_end.fileno())],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                pass_fds=[launcher_end.fileno()],
+                env={},
+                cwd="/",
+                process_group=0,  # a Ctrl-C is for the host; the session stays the host's, and with it its share of the processors
+            )
+            with Path(os.devnull).open("r+b") as null:
+                fds = [null.fileno()] * 3 + [filter_fd, requests_end.fileno()]
+                socket.send_fds(self._control, [json.dumps(_plan(interpreter) | {"argv": command}).encode()], fds)
+        except OSError:
+            self._control.close()
+            self._requests.close()
+            raise
+        finally:
+            launcher_end.close()
+            requests_end.close()
+        self._ready = False
+        self._failure: LaunchError | WarmUpError | None = None
+
+    @property
+    def alive(self) -> bool:
+        return self._launcher.poll() is None
+
+    def wait(self) -> None:
+        """Until it can fork. Raises LaunchError or WarmUpError."""
+        with self._warming:
+            if not self._ready:
+                self._failure = self._failure or self._warmed_up()
+            if self._failure:
+                raise self._failure
+            self._ready = True
+
+    def _warmed_up(self) -> LaunchError | WarmUpError | None:
+        """Wait until it is ready; why it will not be."""
+        if not select.select([self._requests, self._control], [], [], WARM_UP_S)[0]:
+            return WarmUpError(f"The runtime's packages were not imported within {WARM_UP_S:g} s.")
+        report = self._report(self._control) or self._report(self._requests)
+        if "error" in report:
+            return LaunchError(report["error"], report["errno"])
+        if "ready" not in report:
+            return WarmUpError(report.get("failed") or "The runtime's process ended while its packages were imported.")
+        return None
+
+    @staticmethod
+    def _report(end: socket.socket) -> dict[str, Any]:
+        try:
+            message = end.recv(1 << 16, socket.MSG_DONTWAIT)
+        except OSError:
+            return {}
+        report: dict[str, Any] = json.loads(message or b"{}")
+        return report
+
+    def start(self, request: dict[str, object], fds: Sequence[int]) -> None:
+        """Have a process forked; `fds` as zygote_main takes them. Raises OSError when it has ended."""
+        socket.send_fds(self._requests, [json.dumps(request).encode()], list(fds))
+
+    def reserve(self) -> None:
+        """Promise it one sandbox more: it does not end before that many were let go."""
+        with self._lock:
+            self.started += 1
+            self._living += 1
+
+    def let_go(self) -> None:
+        """One of its sandboxes is closed, or could not be started."""
+        with self._lock:
+            self._living -= 1
+        self._end_if_done()
+
+    def retire(self) -> None:
+        """Start no more; it ends with its last sandbox."""
+        self._retired = True
+        self._end_if_done()
+
+    def _end_if_done(self) -> None:
+        with self._lock:
+            if not self._retired or self._living or self._control.fileno() < 0:
+                return
+            self._control.close()
+            self._requests.close()
+        self.kill()
+
+    def kill(self) -> None:
+        """End it, and with it everything that it forked."""
+        self._launcher.kill()  # pid 1 dies with it
+        self._launcher.wait()
+
+
+def _plan(interpreter: Interpreter) -> dict[str, object]:
+    """What the launcher has to build, but for the command."""
+    return {
+        "uid": SANDBOX_UID,
+        "trees": trees(interpreter),
+        "devices": _DEVICES,
+        "links": [(str(Path(path).readlink()), path) for path in LIBRARY_LINKS if Path(path).is_symlink()],
+        "texts": _TEXTS,
+        "scratch_bytes": 16 * MEGABYTE,
+        "scratch_files": 256,
+    }
