@@ -1,4 +1,4 @@
-"""What the student's process does for a request: load, new, call, get, set, argument, forget."""
+"""What the student's process does for a request: load, new, call, get, set, argument, load_state, read, forget."""
 
 import contextlib
 import math
@@ -10,8 +10,8 @@ from typing import Any
 import numpy
 import torch
 
-from grading.runner import messages, values
-from grading.runner.loading import Modules, Problem, raised
+from grading.runner import checkpoints, messages, values
+from grading.runner.loading import HAND_IN, Modules, Problem, raised
 from grading.runner.protocol import Frame, Ref, TooLargeError, pack_frame, receive_frame, send_frame
 
 
@@ -69,7 +69,18 @@ class Answerer:
             return self._attribute(request["ref"], request["name"], "attribute")
         if operation == "set":
             return self._set(request["ref"], request["name"], request["value"])
+        if operation in ("load_state", "read"):
+            return self._checkpoint(operation, request)
         return self._call(operation, request)
+
+    def _checkpoint(self, operation: str, request: dict[str, Any]) -> Any:
+        path = HAND_IN / request["file"]
+        try:
+            if operation == "read":
+                return checkpoints.read(path)
+            return checkpoints.load_state(self._objects[request["ref"].number], request["ref"].kind, path)
+        except checkpoints.CheckpointError as error:
+            raise Problem("missing", str(error)) from None
 
     def _call(self, operation: str, request: dict[str, Any]) -> Any:
         if "ref" in request:

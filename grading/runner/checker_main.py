@@ -101,6 +101,7 @@ class StudentLine:
         self._checks = checks
         self._values = values
         self._control = control
+        self._files = _by_name(job["files"], files)
         self._clock = clock
         self._call_s = float(job["limits"]["call_s"])
         self._hidden = hidden
@@ -122,6 +123,10 @@ class StudentLine:
         data, payload = self._values.pack(arguments, depth=-2)
         limit = min(self._call_s, self._clock.left)
         return self._exchange({"op": operation, "request": data}, payload, "call" if limit == self._call_s else "wall", limit)
+
+    def file(self, name: str) -> memoryview | None:
+        """The content of a file as it was handed in, whatever the student's process has made of its copy; None when there is none."""
+        return self._files.get(name)
 
     def forget(self) -> None:
         self._exchange({"op": "forget"}, b"", "call", min(self._call_s, self._clock.left))
@@ -304,6 +309,15 @@ def _unloadable(answer: Any) -> dict[str, tuple[str, str]] | None:
         if not isinstance(name, str) or not isinstance(why, list) or [type(part) for part in why] != [str, str]:
             return None
         found[name] = (why[0][:_TEXT], why[1] if why[1] in _EXCEPTIONS else "")
+    return found
+
+
+def _by_name(sizes: list[tuple[str, int]], files: bytes) -> dict[str, memoryview]:
+    found = {}
+    at = 0
+    for name, size in sizes:
+        found[name] = memoryview(files)[at : at + size]
+        at += size
     return found
 
 

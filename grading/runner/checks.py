@@ -13,11 +13,15 @@ dicts of them to depth 4.
 
 import hashlib
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import PurePosixPath
 from typing import Any, Protocol
 
 import torch
 
+from grading.runner import messages, values
+from grading.runner.checkpoints import SUFFIXES
+from grading.runner.datafiles import DataFileError, read_npy, read_safetensors
 from grading.runner.protocol import Foreign, Ref
 
 __all__ = ["Check", "Failed", "Raised", "Student", "Trial", "check"]
@@ -39,6 +43,9 @@ class Line(Protocol):
     """The way to the student's process; raises Failed, Raised, or ends the check when that process is gone."""
 
     def ask(self, operation: str, **arguments: Any) -> Any: ...
+
+    def file(self, name: str) -> memoryview | None:
+        """A file of the hand-in as it was handed in; None when there is none of this name."""
 
 
 class Student:
@@ -72,6 +79,39 @@ class Student:
     def argument(self, index: int) -> Any:
         """The positional argument `index` of the last `new` or `call`, as the student's process holds it now."""
         return self._line.ask("argument", index=index)
+
+    def load_state(self, ref: Ref, file: str) -> None:
+        """Load a state dict that was handed in, .safetensors, .pt or .pth, into the torch.nn.Module `ref`: all its keys and no others.
+
+        The file is opened in the student's process only. Fails when it was not handed in, is no checkpoint, or does not fit.
+        """
+        self._handed_in(file, SUFFIXES)
+        self._line.ask("load_state", ref=ref, file=file)
+
+    def read(self, file: str) -> Any:
+        """What a file of the hand-in holds: a tensor of .npy, {name: tensor} of .safetensors, whatever is in a .pt or .pth.
+
+        .npy and .safetensors are read here, from the bytes that were handed in, so the student's code has no say in them.
+        .pt and .pth are opened in the student's process, and what crosses is its answer like any other.
+        """
+        data = self._handed_in(file, (".npy", *SUFFIXES))
+        try:
+            if file.endswith(".npy"):
+                raw, transposed = read_npy(data)
+                return values.tensor(raw, transposed=transposed)
+            if file.endswith(".safetensors"):
+                return {name: values.tensor(raw) for name, raw in read_safetensors(data).items()}
+        except DataFileError as error:
+            raise Failed(f"{file} cannot be read: {error}.") from None
+        return self._line.ask("read", file=file)
+
+    def _handed_in(self, file: str, suffixes: tuple[str, ...]) -> memoryview:
+        if PurePosixPath(file).suffix not in suffixes:
+            raise ValueError(f"{file!r} is not read; accepted: {', '.join(suffixes)}")
+        data = self._line.file(file)
+        if data is None:
+            raise Failed(messages.MISSING_FILE.format(file=file))
+        return data
 
 
 class Trial:
@@ -143,6 +183,55 @@ class Trial:
                 self.close(f"{name}[{index}]", one, other, rtol=rtol, atol=atol)
         else:
             raise TypeError(f"Trial.close cannot compare with {_kind(expected)}")
+
+    # What an answer is: the typed value, or a fail that says what came instead. None of these is a comparison.
+
+    def tensor(self, name: str, value: Any, *, shape: Sequence[int | None] | None = None, dtype: torch.dtype | None = None) -> torch.Tensor:
+        """The answer as a tensor. `shape`: None in it stands for any size."""
+        if not isinstance(value, torch.Tensor):
+            raise Failed(f"{name}: expected a tensor{'' if shape is None else f' of shape {_pattern(shape)}'}, got {_kind(value)}")
+        fits = shape is None or (
+            value.ndim == len(shape) and all(size in (None, actual) for size, actual in zip(shape, value.shape, strict=True))
+        )
+        if shape is not None and not fits:
+            raise Failed(f"{name}: expected shape {_pattern(shape)}, got {_shape(value)}")
+        if dtype not in (None, value.dtype):
+            raise Failed(f"{name}: expected dtype {str(dtype).removeprefix('torch.')}, got {_dtype(value)}")
+        return value
+
+    def number(self, name: str, value: Any) -> float:
+        """The answer as a number; a tensor of one element is one."""
+        if isinstance(value, torch.Tensor) and value.numel() == 1 and not (value.is_complex() or value.dtype is torch.bool):
+            value = value.item()
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            raise Failed(f"{name}: expected a number, got {_kind(value)}")
+        return float(value)
+
+    def text(self, name: str, value: Any) -> str:
+        """The answer as a text."""
+        if not isinstance(value, str):
+            raise Failed(f"{name}: expected a text, got {_kind(value)}")
+        return value
+
+    def mapping(self, name: str, value: Any, *keys: str | int) -> dict[Any, Any]:
+        """The answer as a dict that has these keys; it may have more."""
+        if not isinstance(value, dict):
+            raise Failed(f"{name}: expected a dict, got {_kind(value)}")
+        self._keys(name, value, dict.fromkeys(keys))
+        return value
+
+    def sequence(self, name: str, value: Any, length: int | None = None) -> list[Any] | tuple[Any, ...]:
+        """The answer as a list or tuple, of `length` items if that is given."""
+        if not isinstance(value, list | tuple):
+            raise Failed(f"{name}: expected a list or tuple{'' if length is None else f' of {length}'}, got {_kind(value)}")
+        if length not in (None, len(value)):
+            raise Failed(f"{name}: expected {length} items, got {len(value)}")
+        return value
+
+    def pair(self, name: str, value: Any) -> tuple[Any, Any]:
+        """The answer as two things."""
+        first, second = self.sequence(name, value, 2)
+        return first, second
 
     def _keys(self, name: str, actual: Mapping[Any, Any], expected: Mapping[Any, Any]) -> None:
         missing = [repr(key) for key in expected if key not in actual]
@@ -218,6 +307,10 @@ def _kind(value: object) -> str:
 
 def _shape(tensor: torch.Tensor) -> str:
     return str(tuple(tensor.shape))
+
+
+def _pattern(shape: Sequence[int | None]) -> str:
+    return str(tuple(shape)).replace("None", "any")
 
 
 def _dtype(tensor: torch.Tensor) -> str:

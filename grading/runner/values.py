@@ -22,6 +22,12 @@ def unpack(data: Any, payload: memoryview, depth: int = 0) -> Any:
     return _raise(decode(data, payload, depth))
 
 
+def tensor(raw: RawTensor, *, transposed: bool = False) -> torch.Tensor:
+    """A fresh tensor of raw bytes; with `transposed`, of its dimensions in the opposite order."""
+    plain = _raise_tensor(raw)
+    return plain.permute(tuple(reversed(range(plain.ndim)))).contiguous() if transposed else plain
+
+
 def _lower(value: Any, depth: int = 0) -> Any:
     if value is None or isinstance(value, bool | str | Ref | Foreign):
         return value

@@ -48,6 +48,28 @@ CASES: dict[str, Callable[[Trial], None]] = {
     "incomparable": lambda trial: trial.close("y", 1, object()),
 }
 
+# What an answer is: none of these counts as a comparison.
+KINDS: dict[str, Callable[[Trial], object]] = {
+    "a tensor": lambda trial: trial.tensor("y", torch.zeros(2, 3), shape=(None, 3), dtype=torch.float32),
+    "no tensor": lambda trial: trial.tensor("y", [1.0]),
+    "no tensor of a shape": lambda trial: trial.tensor("y", None, shape=(None, 3)),
+    "rank": lambda trial: trial.tensor("y", torch.zeros(3), shape=(None, 3)),
+    "size": lambda trial: trial.tensor("y", torch.zeros(2, 4), shape=(None, 3)),
+    "another dtype": lambda trial: trial.tensor("y", t([1]), dtype=torch.float32),
+    "a number": lambda trial: (trial.number("J", 1), trial.number("J", t([2.0]))),
+    "no number": lambda trial: trial.number("J", True),
+    "two numbers": lambda trial: trial.number("J", t([1.0, 2.0])),
+    "a text": lambda trial: trial.text("name", "relu"),
+    "no text": lambda trial: trial.text("name", 1),
+    "a mapping": lambda trial: trial.mapping("grads", {"a": 1, "b": 2}, "a"),
+    "no mapping": lambda trial: trial.mapping("grads", [("a", 1)], "a"),
+    "no such keys": lambda trial: trial.mapping("grads", {"b": 2}, "a", "b", "c"),
+    "a sequence": lambda trial: trial.sequence("layers", (1, 2)),
+    "no sequence": lambda trial: trial.sequence("layers", "ab", 2),
+    "a pair": lambda trial: trial.pair("mse_loss", [1, 2]),
+    "no pair": lambda trial: trial.pair("mse_loss", (1, 2, 3)),
+}
+
 
 def outcome(case: Callable[[Trial], None]) -> str:
     trial = Trial(seed=1, check_id="a")
@@ -62,5 +84,17 @@ def outcome(case: Callable[[Trial], None]) -> str:
     return "passed"
 
 
+def kind(case: Callable[[Trial], object]) -> str:
+    trial = Trial(seed=1, check_id="a")
+    try:
+        value = case(trial)
+    except Failed as error:
+        return str(error)
+    finally:
+        assert not trial.comparisons
+    return "a tensor" if isinstance(value, torch.Tensor) else repr(value)
+
+
 if __name__ == "__main__":
-    print(json.dumps({name: outcome(case) for name, case in CASES.items()}))
+    said = {name: outcome(case) for name, case in CASES.items()}
+    print(json.dumps(said | {name: kind(case) for name, case in KINDS.items()}))

@@ -32,6 +32,9 @@ class InProcess:
         self.objects: list[Any] = []
         self.arguments: list[Any] = []
 
+    def file(self, _name: str) -> memoryview | None:
+        return None
+
     def ask(self, operation: str, **arguments: Any) -> Any:
         there = self.carry(arguments)
         try:
