@@ -117,18 +117,11 @@ def predict(student: Student, trial: Trial, problem: Problem, net: Ref) -> Tenso
         close(trial, "y_hat", y_hat, problem.y_hat, problem.y_hat.shape)
     except Failed as failed:
         raise Failed(f"{failed}{activation_cause(problem, y_hat)}") from None
-    assert isinstance(y_hat, Tensor)
-    return y_hat
+    return trial.tensor("y_hat", y_hat)
 
 
-def grads_of(student: Student, net: Ref) -> dict[str, object]:
-    grads = student.get(net, "grads")
-    if not isinstance(grads, dict):
-        raise Failed("self.grads is not a dict any more; backward writes into the dict that __init__ made.")
-    missing = [name for name in GRADS if name not in grads]
-    if missing:
-        raise Failed(f"self.grads has no {', '.join(missing)}; its keys are dJdW1, dJdb1, dJdW2 and dJdb2.")
-    return grads
+def grads_of(student: Student, trial: Trial, net: Ref) -> dict[str, object]:
+    return trial.mapping("self.grads, the dict that __init__ made,", student.get(net, "grads"), *GRADS)
 
 
 def compare_grads(trial: Trial, grads: dict[str, object], expected: dict[str, Tensor], over: torch.Size) -> None:
@@ -142,7 +135,7 @@ def backward(student: Student, trial: Trial, problem: Problem, net: Ref | None =
         net = build(student, problem)
         student.call(net, "forward", problem.x)
     student.call(net, "backward", problem.incoming)
-    grads = grads_of(student, net)
+    grads = grads_of(student, trial, net)
     compare_grads(trial, grads, problem.grads, problem.y_hat.shape)
     return net
 
@@ -154,10 +147,8 @@ def draw_losses(trial: Trial) -> tuple[Tensor, Tensor, Tensor]:
     return torch.randn(5, 3, generator=draw), labels.float(), 0.1 + 0.8 * torch.rand(5, 3, generator=draw)
 
 
-def loss_pair(name: str, answer: object) -> tuple[object, object]:
-    if not isinstance(answer, tuple | list) or len(answer) != 2:
-        raise Failed(f"{name} must return two things, J and dJ/dŷ; write: return J, dJdy_hat.")
-    return answer[0], answer[1]
+def loss_pair(trial: Trial, name: str, answer: object) -> tuple[object, object]:
+    return trial.pair(f"{name}, which ends with return J, dJdy_hat", answer)
 
 
 # The nine pairs of activations.
@@ -188,28 +179,28 @@ for f, g in product(reference.ACTIVATIONS, repeat=2):
 @check("mse-value")
 def mse_value(student: Student, trial: Trial) -> None:
     y, _, y_hat = draw_losses(trial)
-    value, _ = loss_pair("mse_loss", student.call("mlp.mse_loss", y, y_hat))
+    value, _ = loss_pair(trial, "mse_loss", student.call("mlp.mse_loss", y, y_hat))
     close(trial, "J", value, reference.mse_loss(y, y_hat)[0], y_hat.shape)
 
 
 @check("mse-gradient")
 def mse_gradient(student: Student, trial: Trial) -> None:
     y, _, y_hat = draw_losses(trial)
-    _, gradient = loss_pair("mse_loss", student.call("mlp.mse_loss", y, y_hat))
+    _, gradient = loss_pair(trial, "mse_loss", student.call("mlp.mse_loss", y, y_hat))
     close(trial, "dJdy_hat", gradient, reference.mse_loss(y, y_hat)[1], y_hat.shape)
 
 
 @check("bce-value")
 def bce_value(student: Student, trial: Trial) -> None:
     _, y, y_hat = draw_losses(trial)
-    value, _ = loss_pair("bce_loss", student.call("mlp.bce_loss", y, y_hat))
+    value, _ = loss_pair(trial, "bce_loss", student.call("mlp.bce_loss", y, y_hat))
     close(trial, "J", value, reference.bce_loss(y, y_hat)[0], y_hat.shape)
 
 
 @check("bce-gradient")
 def bce_gradient(student: Student, trial: Trial) -> None:
     _, y, y_hat = draw_losses(trial)
-    _, gradient = loss_pair("bce_loss", student.call("mlp.bce_loss", y, y_hat))
+    _, gradient = loss_pair(trial, "bce_loss", student.call("mlp.bce_loss", y, y_hat))
     close(trial, "dJdy_hat", gradient, reference.bce_loss(y, y_hat)[1], y_hat.shape)
 
 
@@ -248,12 +239,12 @@ def training_step(student: Student, trial: Trial) -> None:
     labels = (torch.randperm(24, generator=trial.generator).reshape(8, 3) % 2).float()
     net = build(student, problem)
     y_hat = predict(student, trial, problem, net)
-    value, gradient = loss_pair("bce_loss", student.call("mlp.bce_loss", labels, y_hat))
+    value, gradient = loss_pair(trial, "bce_loss", student.call("mlp.bce_loss", labels, y_hat))
     expected_value, expected_gradient = reference.bce_loss(labels, problem.y_hat)
     close(trial, "J", value, expected_value, y_hat.shape)
     close(trial, "dJdy_hat", gradient, expected_gradient, y_hat.shape)
     returned = student.call(net, "backward", gradient)
-    grads = grads_of(student, net)
+    grads = grads_of(student, trial, net)
     compare_grads(trial, grads, reference.backward(problem, expected_gradient), y_hat.shape)
     trial.true(returned is None, "backward returns something; it writes to self.grads and returns nothing.")
 
@@ -266,15 +257,14 @@ def inputs_unchanged(student: Student, trial: Trial) -> None:
     trial.equal("x after forward", student.argument(0), problem.x)
     student.call(net, "backward", problem.incoming)
     trial.equal("dJdy_hat after backward", student.argument(0), problem.incoming)
-    grads = grads_of(student, net)
+    grads = grads_of(student, trial, net)
     compare_grads(trial, grads, problem.grads, problem.y_hat.shape)
-    parameters = student.get(net, "parameters")
+    parameters = trial.mapping("self.parameters after backward", student.get(net, "parameters"), *PARAMETERS)
     for name in PARAMETERS:
-        trial.true(isinstance(parameters, dict) and name in parameters, f"self.parameters has no {name} after backward.")
         trial.equal(f"{name} after backward", parameters[name], problem.parameters[name])
     real, binary, y_hat = draw_losses(trial)
     for loss, y, expected in [("mse_loss", real, reference.mse_loss(real, y_hat)), ("bce_loss", binary, reference.bce_loss(binary, y_hat))]:
-        value, gradient = loss_pair(loss, student.call(f"mlp.{loss}", y, y_hat))
+        value, gradient = loss_pair(trial, loss, student.call(f"mlp.{loss}", y, y_hat))
         trial.equal(f"y after {loss}", student.argument(0), y)
         trial.equal(f"y_hat after {loss}", student.argument(1), y_hat)
         close(trial, "J", value, expected[0], y_hat.shape)
