@@ -18,6 +18,7 @@ SEGMENTS = ["before", "on_time", "late", "closed"]
 HAND_IN_STATES = Submission.State.choices
 RUN_STATES = Run.State.choices
 PLACE_STATES = Enrollment.State.choices
+EARLIER = "The score is of an earlier version of the homework's autograder."
 CHECK_STATES = ["passed", "failed", "not judged", "hidden"]
 
 
@@ -65,6 +66,7 @@ class ComponentItem(Shape):
     due_at = serializers.DateTimeField(help_text="Your own due time; for staff, that of the last section.")
     state = serializers.CharField(source="chip.word", default="", help_text="Where you stand, in words; empty for staff.")
     score = Points(allow_null=True, help_text="Your score, once you may see it.")
+    earlier_version = serializers.BooleanField(source="earlier", help_text=EARLIER)
 
 
 class HomeworkItem(Shape):
@@ -201,6 +203,26 @@ class CheckShape(Shape):
     note = serializers.CharField(allow_blank=True, help_text="For staff: that students do not see it like this.")
 
 
+class ProvenanceShape(Shape):
+    """How the result came about. What stands for staff alone is empty for students: it could tell of hidden checks, or of the machine."""
+
+    runtime = serializers.CharField(source="values.runtime", default="", help_text="The Python environment.")
+    runtime_digest = serializers.CharField(source="values.runtime_digest", default="", help_text="Of all that is installed in it.")
+    bundle_digest = serializers.CharField(source="values.bundle_digest", default="", help_text="SHA-256 of the homework's files.")
+    autograder_digest = serializers.CharField(help_text="SHA-256 of what of them decides a score.")
+    tier = serializers.CharField(source="values.tier", default="", help_text="The kind of sandbox.")
+    device = serializers.CharField(source="values.device", default="")
+    seconds = serializers.FloatField(help_text="How long it took; for students in whole seconds, rounded up.")
+    seed = serializers.IntegerField(source="values.seed", default=None, allow_null=True, help_text="For staff: it draws the hidden inputs.")
+    memory_guard = serializers.CharField(source="values.memory_guard", default="", help_text="For staff.")
+    host = serializers.CharField(source="values.host", default="", help_text="For staff: the machine.")
+    kernel = serializers.CharField(source="values.kernel", default="", help_text="For staff.")
+    durations = serializers.DictField(
+        child=serializers.FloatField(),
+        help_text="For staff: seconds from the start of the run to each of its moments.",
+    )
+
+
 class ResultShape(Shape):
     """What the newest run that counts found, as far as you may see it."""
 
@@ -213,6 +235,8 @@ class ResultShape(Shape):
     output = serializers.CharField(source="card.output", allow_blank=True, help_text="What your code printed in the visible checks.")
     staff_message = serializers.CharField(source="card.staff_message", allow_blank=True, help_text="Empty for students.")
     recorded = serializers.BooleanField(source="card.recorded", help_text="A real run of the demonstration, made beforehand.")
+    earlier_version = serializers.BooleanField(source="earlier", help_text=EARLIER)
+    provenance = ProvenanceShape(source="how")
 
     def get_message(self, found: dict[str, Any]) -> str:
         return str(found["card"].message).strip()
@@ -287,6 +311,7 @@ class MineShape(Shape):
     lateness = serializers.CharField()
     counts = serializers.BooleanField()
     score = Points(source="score.final", default=None, allow_null=True, help_text="null while there is none, or you may not see it.")
+    earlier_version = serializers.BooleanField(source="earlier", help_text=EARLIER)
     run = serializers.CharField(source="run_words", allow_blank=True, help_text="How its newest run stands, in words.")
     receipt_code = serializers.CharField(source="submission.receipt_code")
 
@@ -303,6 +328,7 @@ class StaffRow(Shape):
     lateness = serializers.CharField(source="entry.lateness.label")
     counts = serializers.BooleanField()
     score = Points(source="entry.score.final", default=None, allow_null=True)
+    earlier_version = serializers.BooleanField(source="entry.earlier", help_text=EARLIER)
     run = serializers.ChoiceField(source="run.state", choices=RUN_STATES, default=None, allow_null=True, help_text="null without a run.")
     receipt_code = serializers.CharField(source="submission.receipt_code")
 

@@ -14,6 +14,7 @@ from courseapp.models import Enrollment, OutboxMail, User
 from grading.models import Submission, SubmissionFile
 from grading.policy.score import ComponentScore
 from grading.queries.due import due_for
+from grading.queries.provenance import How
 from grading.queries.results import ResultCard
 from grading.queries.submission import live
 
@@ -131,20 +132,27 @@ def _facts(place: Enrollment, submission: Submission, files: list[SubmissionFile
     if place.state != Enrollment.State.ACTIVE:
         return facts
     seen = live(place, submission)  # what the page of the hand-in shows, by the same gate
-    return facts | {"run": _run(seen["run"]), "result": _result(seen["card"]), "score": _score(seen["score"]), "note": seen["score_note"]}
+    return facts | {
+        "run": _run(seen["run"]),
+        "result": _result(seen["card"], seen["how"], earlier=seen["earlier"]),
+        "score": _score(seen["score"]),
+        "note": seen["score_note"],
+    }
 
 
 def _run(run: Any) -> dict[str, Any] | None:
     return {"state": run.state, "queued_at": run.created_at, "finished_at": run.finished_at} if run else None
 
 
-def _result(card: ResultCard | None) -> dict[str, Any] | None:
-    if card is None:
+def _result(card: ResultCard | None, how: How | None, *, earlier: bool) -> dict[str, Any] | None:
+    if card is None or how is None:
         return None
     checks = [
         {"title": row.title, "outcome": row.word, "points": row.points, "out_of": row.out_of, "message": row.why} for row in card.rows
     ]
-    return {"outcome": card.outcome, "message": card.message.strip(), "checks": checks, "output": card.output}
+    run = {"took": how.took, "autograder_digest": how.autograder_digest, **how.values}
+    told = {"outcome": card.outcome, "message": card.message.strip(), "checks": checks, "output": card.output}
+    return told | {"graded_by_an_earlier_version": earlier, "how_it_was_run": run}
 
 
 def _score(score: ComponentScore | None) -> dict[str, Any] | None:

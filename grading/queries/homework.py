@@ -38,6 +38,7 @@ class ListBox:
     due_text: str
     due_at: datetime
     score: Decimal | None
+    earlier: bool
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class ListRow:
 
 @dataclass(frozen=True)
 class HistoryEntry:
-    """A row of the history. `score` is there only if the reader may see it."""
+    """A row of the history. `score` is there only if the reader may see it; `earlier` says that an earlier version graded it."""
 
     submission: Submission
     state: Submission.State
@@ -58,6 +59,7 @@ class HistoryEntry:
     lateness: str
     counts: bool
     score: ComponentScore | None
+    earlier: bool
     run_words: str
     may_choose: bool
     may_unchoose: bool
@@ -73,6 +75,7 @@ class Current:
     card: ResultCard | None
     score: ComponentScore | None
     score_words: str
+    earlier: bool
     run_words: str
 
 
@@ -140,11 +143,12 @@ def index(reader: Enrollment) -> list[ListRow]:
 
 def _list_box(component: Component, standing: Standing | None, last: Due) -> ListBox:
     if standing is None:
-        return ListBox(component, None, "last due", last.instant, None)
+        return ListBox(component, None, "last due", last.instant, None, False)
     seen = score_seen(Viewer(staff=False, owner=True), component, moment_of(component, standing.terms))
     chips = _chips(standing, seen)
     score = standing.score.final if standing.score and seen else None
-    return ListBox(component, chips[0] if chips else None, _due_text(standing), standing.terms.due.due.instant, score)
+    chip, due_at = chips[0] if chips else None, standing.terms.due.due.instant
+    return ListBox(component, chip, _due_text(standing), due_at, score, score is not None and standing.earlier)
 
 
 def _due_text(standing: Standing) -> str:
@@ -272,6 +276,7 @@ def _current(
         card=result_card(result, viewer, moment, score_seen=seen) if result else None,
         score=entry.score if seen else None,
         score_words=score_words(entry.score) if entry.score else "",
+        earlier=entry.earlier,
         run_words=run_words(entry, reader.course),
     )
 
@@ -313,6 +318,7 @@ def _history(entry: Entry, standing: Standing, seen: bool, files: Mapping[int, l
         lateness=late,
         counts=counts,
         score=entry.score if seen else None,
+        earlier=entry.earlier and seen,
         run_words=""
         if entry.run is None
         else {"running": "running", "failed": "not judged"}.get(entry.run.state, entry.run.get_state_display()),

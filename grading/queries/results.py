@@ -1,7 +1,7 @@
 """A run's result as one reader may see it. Every decision is the visibility gate's."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
@@ -42,7 +42,6 @@ class ResultCard:
     output: str
     staff_message: str
     recorded: bool
-    provenance: tuple[tuple[str, object], ...] = field(default=())
 
     @property
     def brief(self) -> list[CheckRow]:
@@ -87,7 +86,6 @@ def result_card(result: RunResult, viewer: Viewer, moment: Moment, *, score_seen
         output=result.output,
         staff_message=result.staff_message if viewer.staff else "",
         recorded=result.recorded,
-        provenance=tuple(_flat(result.provenance)) if viewer.staff else (),
     )
 
 
@@ -136,11 +134,3 @@ def _closed(checks: list[dict[str, Any]], until: str, *, score_seen: bool) -> Ch
     return CheckRow(
         title, "hidden", "hid", "hidden", points if score_seen else None, out_of, f"{until[:1].upper()}{until[1:]}." if until else ""
     )
-
-
-def _flat(values: Any, prefix: str = "") -> Iterable[tuple[str, object]]:
-    for name, value in values.items():
-        if isinstance(value, dict):
-            yield from _flat(value, f"{prefix}{name} ")
-        else:
-            yield f"{prefix}{name}".replace("_", " "), value

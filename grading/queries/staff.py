@@ -26,16 +26,20 @@ class Cell:
     chips: list[Chip]
     autograded: bool
     score: Decimal | None
+    earlier: bool = False
 
 
 @dataclass(frozen=True)
 class Part:
+    """A component in numbers. `earlier`: how many of the scores are of an earlier version of the autograder."""
+
     component: Component
     autograded: bool
     students: int
     handed_in: int
     late: int
     open_runs: int
+    earlier: int
     median: Decimal | None
     bins: list[int]
     high: str
@@ -77,6 +81,7 @@ def _part(component: Component, standing: Sequence[Standing]) -> Part:
         handed_in=len(handed_in),
         late=sum(bool(one.counting and one.counting.lateness.late) for one in handed_in),
         open_runs=sum(one.open_run is not None for one in standing),
+        earlier=sum(one.earlier for one in standing),
         median=median(scores) if scores else None,
         bins=bins(scores, component.points),
         high=f"{component.points.normalize():f}",
@@ -107,4 +112,5 @@ def _cell(standing: Standing, slug: str) -> Cell:
     elif entry.run and entry.run.state == "failed":
         chips.append(Chip("not judged", "bad"))
     url = reverse("submission", args=[slug, entry.submission.pk])
-    return Cell(url, f"#{entry.submission.number}", chips, standing.autograded, standing.score.final if standing.score else None)
+    score = standing.score.final if standing.score else None
+    return Cell(url, f"#{entry.submission.number}", chips, standing.autograded, score, standing.earlier)

@@ -59,6 +59,11 @@ class Standing:
         return self.counting.score if self.counting else None
 
     @property
+    def earlier(self) -> bool:
+        """The score that counts is of an earlier version of the autograder."""
+        return self.counting is not None and self.counting.earlier
+
+    @property
     def open_run(self) -> Run | None:
         return next((entry.run for entry in self.entries if entry.run and entry.run.is_open), None)
 
@@ -93,12 +98,12 @@ def _entry(row: Submission, component: Component, terms: Terms, judged: Judging 
     run, result = (judged.run, judged.result) if judged else (None, None)
     score, earlier = None, False
     if result is not None and result.kind in JUDGED:
-        score = score_of(terms, raw=result.points, days_late=late.days, row=row, run=run)
+        score = score_of(terms, raw=result.points, days_late=late.days, row=row, run=result.run)
         earlier = by_earlier_version(result, component.homework)
     return Entry(row, late, terms.state_now(row), run, result, score, earlier)
 
 
-def score_of(terms: Terms, *, raw: Decimal, days_late: int, row: Submission, run: Run | None) -> ComponentScore:
+def score_of(terms: Terms, *, raw: Decimal, days_late: int, row: Submission, run: Run) -> ComponentScore:
     return component_score(
         terms.policy,
         raw=raw,
@@ -107,7 +112,7 @@ def score_of(terms: Terms, *, raw: Decimal, days_late: int, row: Submission, run
         homework_possible=terms.homework_possible,
         due=terms.due.due,
         received=row.counted_at,
-        raw_why=f"from the checks, run {run.pk}" if run else "",
+        raw_why=f"from the checks, run {run.pk}",
     )
 
 

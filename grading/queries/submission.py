@@ -12,8 +12,9 @@ from courseapp.render_notebook import render_notebook
 from grading.models import Run, RunResult, Submission, SubmissionFile
 from grading.policy.visibility import Viewer
 from grading.queries.homework import Chip, file_rows, is_frozen, moment_of, score_seen
+from grading.queries.provenance import how_it_was_run
 from grading.queries.results import result_card
-from grading.queries.runs import JUDGED, result_of, wait
+from grading.queries.runs import JUDGED, by_earlier_version, result_of, wait
 from grading.queries.standing import Entry, Standing, standing_of
 
 STAGES = {
@@ -81,7 +82,7 @@ def live(reader: Enrollment, submission: Submission) -> dict[str, Any]:
 
 def _runs(submission: Submission) -> list[Run]:
     """Newest first. Read before the standing: a run that ends in between is then shown as still going, and asked for again."""
-    return list(submission.runs.select_related("result").order_by("-pk"))
+    return list(submission.runs.select_related("result", "bundle").order_by("-pk"))
 
 
 def _live(reader: Enrollment, submission: Submission, runs: list[Run], standing: Standing) -> dict[str, Any]:
@@ -101,6 +102,8 @@ def _live(reader: Enrollment, submission: Submission, runs: list[Run], standing:
         "run": run,
         "result": result,
         "card": result_card(result, viewer, moment, score_seen=seen) if result else None,
+        "how": how_it_was_run(result, viewer) if result else None,
+        "earlier": result is not None and result.kind in JUDGED and by_earlier_version(result, component.homework),
         "raw_seen": seen and result is not None and result.kind in JUDGED,
         "score": entry.score if seen else None,
         "score_note": hidden_score,

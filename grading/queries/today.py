@@ -38,6 +38,10 @@ class Part:
     segment: Segment
 
     @property
+    def earlier(self) -> bool:
+        return self.score is not None and self.standing.earlier
+
+    @property
     def component(self) -> Component:
         return self.standing.component
 
