@@ -330,7 +330,7 @@ def _spec(check: Check) -> CheckSpec:
         title=check.title,
         points=check.points,
         visibility=cast("Visibility", check.visibility),
-        fresh=check.fresh,
+        fresh=check.fresh_group or check.fresh,
         needs_gpu=check.needs_gpu,
     )
 

@@ -109,6 +109,7 @@ class Check(models.Model):
     points = models.DecimalField(max_digits=7, decimal_places=2)
     visibility = models.CharField(max_length=16)
     fresh = models.BooleanField(default=False)
+    fresh_group = models.CharField(max_length=40, blank=True, help_text="Checks of one group share a fresh process.")
     needs_gpu = models.BooleanField(default=False)
     position = models.PositiveSmallIntegerField()
 

@@ -23,7 +23,7 @@ from typing import Any
 
 from grading.runner import messages
 from grading.runner.confine import confine
-from grading.runner.protocol import Closed, DeadlineError, Frame, ProtocolError, pack_frame, receive_frame, send_frame
+from grading.runner.protocol import Closed, DeadlineError, Frame, ProtocolError, has_input, pack_frame, receive_frame, send_frame
 
 CONTROL, ARRIVALS, JOB = 4, 5, 6
 BUNDLE = Path("/tmp/bundle")  # noqa: S108 - inside the sandbox
@@ -136,6 +136,8 @@ class StudentLine:
         self._control.ask("ended", student=self._number, why="done", hidden=self._hidden)
 
     def _exchange(self, header: dict[str, Any], payload: bytes, phase: str, limit: float) -> Any:
+        if has_input(self._channel):
+            self._end("protocol", detail="more than the reply to a request")
         number = secrets.randbits(62)
         frame = pack_frame({"id": number, **header}, payload)
         deadline = time.monotonic() + limit
@@ -158,7 +160,8 @@ class StudentLine:
             self._end("closed", phase)
         except ProtocolError as error:
             self._end("protocol", detail=str(error))
-        if frame.header.get("id") != number:
+        answered = frame.header.get("id")
+        if type(answered) is not int or answered != number:
             self._end("protocol", detail="a reply to another request")
         return frame
 
@@ -169,8 +172,10 @@ class StudentLine:
                 return self._values.unpack(header.get("value"), frame.payload, depth=-1 if phase == "load" else 0)
             except ProtocolError as error:
                 self._end("protocol", detail=str(error))
-        message = str(header.get("message", ""))[:_TEXT]
-        builtin = str(header.get("builtin", ""))
+        message, builtin = header.get("message"), header.get("builtin")
+        if not isinstance(message, str) or not isinstance(builtin, str):
+            self._end("protocol", detail="a problem without its texts")
+        message = message[:_TEXT]
         builtin = builtin if builtin in _EXCEPTIONS else "Exception"
         if header["problem"] == "memory":
             self._end("memory")
@@ -188,34 +193,34 @@ class StudentLine:
 
 
 class Stage:
-    """The visible or the hidden checks, and the student process they share."""
+    """The visible or the hidden checks, and the student process at work: the one they share, a group's, or a single check's."""
 
     def __init__(self, checker: "Checker", *, hidden: bool) -> None:
         self._checker = checker
         self._hidden = hidden
         self._line: StudentLine | None = None
+        self._whose = ""
         self._ends = 0
 
-    def line(self, *, fresh: bool) -> StudentLine:
+    def line(self, whose: str) -> StudentLine:
+        """The process of this name, as the check before it left it, or a new one."""
         if self._ends > RESTARTS:
             raise EndedError(messages.TOO_MANY_ENDS.format(count=self._ends))
-        if fresh:
+        if whose != self._whose:
             self.close()
-        if self._line is None:
-            self._line = self._checker.start(hidden=self._hidden)
-        return self._line
-
-    def after(self, *, ended: bool, fresh: bool) -> None:
-        if ended:
-            self._ends += 1
-            self._line = None
-        elif fresh:
-            self.close()
-        elif self._line is not None:
+        self._whose = whose
+        if self._line is not None:
             try:
                 self._line.forget()
             except EndedError:
                 self._line = None
+        if self._line is None:
+            self._line = self._checker.start(hidden=self._hidden)
+        return self._line
+
+    def ended(self) -> None:
+        self._ends += 1
+        self._line = None
 
     def close(self) -> None:
         if self._line is not None:
@@ -246,7 +251,7 @@ class Checker:
         random.SystemRandom().shuffle(hidden)
         for specs, is_hidden in ((visible, False), (hidden, True)):
             stage = Stage(self, hidden=is_hidden)
-            for spec in specs:
+            for spec in _by_process(specs):
                 self._control.tell("begin", check=spec["id"], hidden=is_hidden)
                 self._control.tell("result", check=spec["id"], **self._check(stage, spec, hidden=is_hidden))
             stage.close()
@@ -266,14 +271,13 @@ class Checker:
         torch.manual_seed(trial.seed)
         random.seed(trial.seed)
         numpy.random.seed(trial.seed % 2**32)
-        ended = False
         try:
-            self._registered[spec["id"]](Student(stage.line(fresh=spec["fresh"])), trial)
+            self._registered[spec["id"]](Student(stage.line(_process(spec))), trial)
             if not trial.comparisons:
                 raise AssignmentError(messages.VACUOUS.format(id=spec["id"]))
             return _result(passed=True)
         except EndedError as error:
-            ended = True
+            stage.ended()
             return _result(judged=False, message=messages.HIDDEN_UNJUDGED.format(why=error) if hidden else str(error))
         except NotLoadedError as error:
             return _result(judged=False, message=str(error), builtin=error.builtin)
@@ -284,8 +288,20 @@ class Checker:
             return _result(message=messages.HIDDEN_FAILED if hidden else str(error), staff=str(error))
         except Exception as error:  # noqa: BLE001 - whatever an instructor's check raises is the assignment's
             return _result(judged=False, assignment=True, message=messages.ASSIGNMENT_CHECK, staff=_trace(error))
-        finally:
-            stage.after(ended=ended, fresh=spec["fresh"])
+
+
+def _process(spec: dict[str, Any]) -> str:
+    """Which student process of its stage a check is for."""
+    fresh = spec["fresh"]
+    return f"group {fresh}" if isinstance(fresh, str) else f"check {spec['id']}" if fresh else "shared"
+
+
+def _by_process(specs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The same order, but those of one process in a row, so that no two processes of a stage are there at once."""
+    first: dict[str, int] = {}
+    for at, spec in enumerate(specs):
+        first.setdefault(_process(spec), at)
+    return sorted(specs, key=lambda spec: first[_process(spec)])
 
 
 def _result(

@@ -30,13 +30,14 @@ _QUEUE = re.compile(r"cpu|gpu(\.[a-z0-9-]+)?")
 
 @dataclass(frozen=True)
 class CheckSpec:
-    """One `[[check]]` row. `fresh`: its student process is its own; `needs_gpu`: it runs only where there is one."""
+    """One `[[check]]` row. `fresh`: its student process is its own, or that of the group of this name; `needs_gpu`: it runs only where
+    there is one."""
 
     id: str
     title: str
     points: Decimal
     visibility: Visibility
-    fresh: bool = False
+    fresh: bool | str = False
     needs_gpu: bool = False
 
 
@@ -225,7 +226,7 @@ def _checks(rows: tuple[Table, ...], points: Decimal, table: Table) -> tuple[Che
             title=row.text("title", most=120),
             points=row.number("points"),
             visibility=cast("Visibility", row.choice("visibility", VISIBILITIES)),
-            fresh=row.flag("fresh", False),
+            fresh=row.flag_or_text("fresh", most=40),
             needs_gpu=row.flag("needs_gpu", False),
         )
         row.finish()

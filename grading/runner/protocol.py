@@ -153,6 +153,14 @@ def send_frame(connection: socket.socket, frame: bytes, deadline: float) -> None
             raise Closed("the connection is closed") from error
 
 
+def has_input(connection: socket.socket) -> bool:
+    """Whether bytes wait that nobody has asked for. The socket is non-blocking."""
+    try:
+        return bool(connection.recv(1, socket.MSG_PEEK))
+    except OSError:
+        return False
+
+
 def receive_frame(connection: socket.socket, deadline: float, *, max_header: int = MAX_HEADER, max_payload: int = MAX_PAYLOAD) -> Frame:
     """One whole frame within `deadline` (time.monotonic), and not a byte more than that. The socket is non-blocking."""
     header_length, payload_length = _lengths(_receive(connection, _PREFIX.size, deadline), max_header, max_payload)
@@ -258,9 +266,12 @@ class _Reader:
         if form == "dict":
             pairs: dict[str | int, Any] = {}
             for pair in body:
-                if not _is_pair(pair) or not isinstance(pair[0], str | int) or pair[0] in pairs:
+                if not _is_pair(pair) or not isinstance(pair[0], str | int):
                     raise ProtocolError("a malformed dict")
-                pairs[plain(pair[0]) if isinstance(pair[0], str) else pair[0]] = self.value(pair[1], depth + 1)
+                key = self.value(pair[0], depth + 1)
+                if key in pairs:
+                    raise ProtocolError("a malformed dict")
+                pairs[key] = self.value(pair[1], depth + 1)
             return pairs
         raise ProtocolError("a value of no known form")
 

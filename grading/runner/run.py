@@ -138,7 +138,7 @@ class Run:
         self._selector.register(control, selectors.EVENT_READ, self._read_control)
         self._selector.register(self._checker, selectors.EVENT_READ, self._checker.poll)
         for hidden in (False, True):
-            if any(not spec.fresh and (spec.visibility != "visible") == hidden for spec in self.job.checks):
+            if any((spec.visibility != "visible") == hidden for spec in self.job.checks):
                 self.spare[hidden].append(self._start_student(hidden=hidden))
 
     def _pair(self, kind: int = socket.SOCK_STREAM) -> tuple[socket.socket, socket.socket]:

@@ -137,6 +137,17 @@ class Table:
     def flag(self, key: str, default: bool) -> bool:
         return self._take(key, (bool,), default)
 
+    def flag_or_text(self, key: str, *, most: int) -> bool | str:
+        """False when it is left out."""
+        value = self.values.get(key)
+        if value is None or isinstance(value, bool):
+            return self.flag(key, False)
+        if not isinstance(value, str):
+            raise self.error(
+                f"{key} = {shown(value)} is {_NAMES.get(type(value), 'something else')}; it must be true, false or a name.", key
+            )
+        return self.text(key, most=most)
+
     def number(
         self, key: str, default: Decimal | int | None = None, *, least: Decimal | int = 0, most: Decimal | int = 99_999, places: int = 2
     ) -> Decimal:

@@ -168,7 +168,8 @@ def _save_checks(component: Component, spec: ComponentSpec, changes: Changes) ->
             title=check.title,
             points=check.points,
             visibility=check.visibility,
-            fresh=check.fresh,
+            fresh=bool(check.fresh),
+            fresh_group=check.fresh if isinstance(check.fresh, str) else "",
             needs_gpu=check.needs_gpu,
             position=position,
         )

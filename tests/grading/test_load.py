@@ -241,6 +241,14 @@ def test_a_check_that_is_gone_from_the_file_is_said(folder: Path) -> None:
     assert [check.check_id for check in Check.objects.all()] == ["forward"]
 
 
+@pytest.mark.parametrize(("written", "fresh"), [("true", True), ("false", False), ('"training"', "training")])
+def test_a_check_keeps_whose_process_it_runs_in(folder: Path, written: str, fresh: bool | str) -> None:
+    write_course(folder, homework=f"{HOMEWORK.rstrip()}\nfresh = {written}\n")
+    load_course(folder)
+    check = Check.objects.get(check_id="gradients")
+    assert (check.fresh_group or check.fresh) == fresh
+
+
 @pytest.mark.parametrize(
     ("file", "change", "line", "message"),
     [

@@ -264,6 +264,33 @@ def test_a_fresh_check_has_a_process_of_its_own(judge_here: Judge, runtime: Runt
     assert judge_here(job(code, runtime, checks=STATE, specs=together)).points == Decimal(1)
 
 
+GROUPS = """
+from grading.runner.checks import check
+
+def count(expected):
+    return lambda student, trial: trial.equal("calls", student.call("mlp.count"), expected)
+
+for name, expected in {"shared": 1, "first": 1, "shared-too": 2, "second": 2, "own": 1, "other": 1, "hidden": 1}.items():
+    check(name)(count(expected))
+"""
+
+
+def test_checks_of_a_group_share_a_fresh_process(judge_here: Judge, runtime: Runtime) -> None:
+    code = "calls = 0\ndef count():\n    global calls\n    calls += 1\n    return calls\n"
+    groups: dict[str, bool | str] = {
+        "shared": False,
+        "first": "training",
+        "shared-too": False,
+        "second": "training",
+        "own": True,
+        "other": "another",
+    }
+    specs = [CheckSpec(name, name, Decimal(1), "visible", fresh=group) for name, group in groups.items()]
+    specs.append(CheckSpec("hidden", "hidden", Decimal(1), "hidden", fresh="training"))  # never the visible checks' process
+    outcome = judge_here(job(code, runtime, checks=GROUPS, specs=tuple(specs)))
+    assert [check.id for check in outcome.checks if not check.passed] == []
+
+
 ECHO = """
 import torch
 from grading.runner.checks import check

@@ -82,6 +82,11 @@ def test_a_homework_is_read_with_its_components_checks_and_limits(folder: Path) 
     ]
 
 
+def test_a_check_may_name_the_group_whose_process_it_shares(folder: Path) -> None:
+    (folder / "homework.toml").write_text(TOML.replace("fresh = true", 'fresh = "training"'))
+    assert [check.fresh for check in load_manifest(folder).components[1].checks] == [False, "training"]
+
+
 def test_a_component_may_have_due_times_of_its_own(folder: Path) -> None:
     text = TOML.replace(
         'required = ["theory.pdf"]', 'required = ["theory.pdf"]\ndue = "2023-10-27 17:00"\nsections = { "001" = "2023-10-28 17:00" }'
@@ -112,7 +117,8 @@ MISTAKES = [
     ("points = 30", "points = -30", "points = -30 is refused; it must be a number from 0 to 99999.", ""),
     ("points = 30", "points = nan", "points = NaN is refused; it must be a number from 0 to 99999.", ""),
     ("points = 30", 'points = "30"', 'points = "30" is text; it must be a number.', ""),
-    ("fresh = true", 'fresh = "yes"', 'fresh = "yes" is text; it must be true or false.', ""),
+    ("fresh = true", "fresh = 1", "fresh = 1 is a whole number; it must be true, false or a name.", ""),
+    ("fresh = true", 'fresh = " "', "fresh is empty; write it, or leave the line out.", ""),
     ("points = 30", "points = 29.995", "points = 29.995 is refused; it must have at most 2 decimals.", ""),
     ("number = 1", "number = 70000", "number = 70000 is refused; it must be a whole number from 0 to 32767.", ""),
     ('id = "backward"', f'id = "{"b" * 81}"', "id is refused; it must be one line of at most 80 characters, and it has 81.", ""),
