@@ -19,7 +19,7 @@ import time
 import traceback
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from grading.runner import messages
 from grading.runner.confine import confine
@@ -186,7 +186,7 @@ class StudentLine:
             raise self._checks.Raised(message, builtin)
         raise self._checks.Failed(message)
 
-    def _end(self, why: str, phase: str = "", detail: str = "") -> Any:
+    def _end(self, why: str, phase: str = "", detail: str = "") -> NoReturn:
         self._channel.close()
         reply = self._control.ask("ended", student=self._number, why=why, phase=phase, detail=detail, hidden=self._hidden)
         raise EndedError(reply["message"])
