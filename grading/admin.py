@@ -228,4 +228,4 @@ class RunAdmin(ReadOnlyAdmin):
 
 @admin.register(RunnerHost)
 class RunnerHostAdmin(ReadOnlyAdmin):
-    list_display = ("name", "queues", "tier", "refusal", "started_at", "seen_at")
+    list_display = ("name", "queues", "tier", "memory_guard", "refusal", "started_at", "seen_at")

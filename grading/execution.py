@@ -163,10 +163,10 @@ def ready_runtimes(queues: list[str]) -> list[runtimes.Runtime]:
     return [one.runtime for one in found if isinstance(one, runtimes.Ready)]
 
 
-def report(name: str, queues: list[str], *, tier: str, refusal: str) -> None:
-    """Note that the runner host `name` is there, what it serves, and whether it can run anything (`refusal` empty)."""
+def report(name: str, queues: list[str], *, tier: str, memory_guard: str = "", refusal: str = "") -> None:
+    """Note that the runner host `name` is there, what it serves and how, and whether it can run anything (`refusal` empty)."""
     now = database_now()
-    values = {"queues": queues, "tier": tier, "refusal": refusal, "seen_at": now}
+    values = {"queues": queues, "tier": tier, "memory_guard": memory_guard, "refusal": refusal, "seen_at": now}
     RunnerHost.objects.update_or_create(name=name, defaults=values, create_defaults={**values, "started_at": now})
 
 

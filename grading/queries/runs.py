@@ -102,7 +102,7 @@ def _explain(run: Run, zone: ZoneInfo, now: datetime, ahead: int, running: int) 
         return "runtime", f"Preparing the {name} runtime. Your hand-in is safe and runs by itself when it is ready."
     serving = [host for host in RunnerHost.objects.order_by("-seen_at") if run.queue in host.queues]
     alive = [host for host in serving if host.seen_at > now - HOST_SILENT_AFTER]
-    safe = "Your hand-in is safe and runs by itself as soon as one is back."
+    safe = f"Your hand-in is safe, waits since {run.created_at.astimezone(zone):%a %H:%M}, and runs by itself as soon as one is back."
     if not alive:
         if serving:
             return "unserved", f"No runner answers since {serving[0].seen_at.astimezone(zone):%a %H:%M}. {safe}"
@@ -110,7 +110,7 @@ def _explain(run: Run, zone: ZoneInfo, now: datetime, ahead: int, running: int) 
     if all(host.refusal for host in alive):
         return (
             "refused",
-            "The runner cannot run anything at the moment; the staff see why. Your hand-in is safe and runs by itself afterwards.",
+            f"The runner cannot run anything at the moment; the staff see why. {safe}",
         )
     if run.attempts:
         return "retry", "A first try failed on our side, not because of your code. It is tried again by itself."

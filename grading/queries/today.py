@@ -13,13 +13,14 @@ from django.utils import timezone
 
 from courseapp.formats import moment as moment_words
 from courseapp.models import Course, Enrollment, Role
-from grading.models import Component, Homework, Run, RunnerHost, RunResult, Submission
+from grading.models import Check, Component, Homework, Run, RunResult, Submission
 from grading.policy.late import Segment, segment_at
 from grading.policy.visibility import Viewer
 from grading.policy.words import number
 from grading.queries.due import last_dues, released_at
 from grading.queries.homework import moment_of, score_seen
-from grading.queries.runs import HOST_SILENT_AFTER, result_of, state_word
+from grading.queries.hosts import Hosts, hosts
+from grading.queries.runs import result_of, state_word
 from grading.queries.standing import Entry, Standing, standings
 
 LATELY = timedelta(days=14)
@@ -291,7 +292,7 @@ class StaffToday:
     failed: Sequence[Run]
     queued: int
     running: int
-    hosts: int
+    hosts: Hosts
     unconfirmed: int
     newest: Sequence[Submission]
     week: int
@@ -303,6 +304,7 @@ def staff_today(course: Course) -> StaffToday:
     components = list(
         Component.objects.filter(homework__course=course).select_related("homework__course").order_by("-homework__number", "-kind")
     )
+    autograded = set(Check.objects.filter(component__in=components).order_by().values_list("component", flat=True).distinct())
     runs = Run.objects.filter(submission__component__in=components).order_by()
     working = runs.filter(state__in=Run.OPEN).values_list("submission__component", "state").annotate(Count("pk"))
     open_runs, states = Counter[int](), Counter[str]()
@@ -320,7 +322,7 @@ def staff_today(course: Course) -> StaffToday:
         failed=_runs([pk for pk, _ in stuck[:STUCK]]),
         queued=states.total() - states[Run.State.RUNNING],
         running=states[Run.State.RUNNING],
-        hosts=RunnerHost.objects.filter(seen_at__gt=now - HOST_SILENT_AFTER, refusal="").count(),
+        hosts=hosts({component.queue for component in components if component.pk in autograded}),
         unconfirmed=Submission.objects.filter(component__in=components, state=Submission.State.UNCONFIRMED).count(),
         newest=list(newest),
         week=course.week(now),

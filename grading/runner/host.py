@@ -34,6 +34,11 @@ class Host:
         """How many jobs are running."""
         return self._running
 
+    @property
+    def memory_guard(self) -> str:
+        """What bounds the memory of a job; empty where nothing runs."""
+        return self._factory.memory_guard if self._factory else ""
+
     def warm(self, runtime: Runtime) -> str:
         """Import a runtime before its first job comes; says why that cannot be."""
         if self._factory is None:

@@ -90,13 +90,18 @@ def sandbox() -> Finding:
     now = database_now()
     hosts = list(RunnerHost.objects.order_by("name"))
     seen = [host for host in hosts if host.seen_at > now - HOST_SILENT_AFTER]
-    if serving := [host for host in seen if not host.refusal]:
-        return Finding("ok", ", ".join(f"{host.name}: {host.tier}" for host in serving))
     if seen:
-        return Finding("degraded", " ".join(f"{host.name} runs nothing: {host.refusal}" for host in seen))
+        refusing = any(host.refusal for host in seen)
+        return Finding("degraded" if refusing else "ok", "; ".join(map(_said_by, seen)))
     last = max((host.seen_at for host in hosts), default=None)
     silent = f"none seen for {(now - last) // timedelta(seconds=1)} s" if last else "none was ever seen"
     return Finding("degraded", f"No runner host answers: {silent}.")
+
+
+def _said_by(host: RunnerHost) -> str:
+    if host.refusal:
+        return f"{host.name} runs nothing: {host.refusal}"
+    return f"{host.name}: {host.tier}" + (f", memory by {host.memory_guard}" if host.memory_guard else "")
 
 
 PROBES = (

@@ -294,7 +294,7 @@ def test_a_queue_without_a_runner_is_told_from_the_age_of_its_last_word(componen
     with clock.shifted(timedelta(seconds=40)):
         place = queries.wait(run, zone)
     assert place is not None
-    assert place.message == f"No runner answers since {since:%a %H:%M}. Your hand-in is safe and runs by itself as soon as one is back."
+    assert place.message.startswith(f"No runner answers since {since:%a %H:%M}. Your hand-in is safe, waits since ")
 
 
 @pytest.mark.parametrize("count", [1, 3])

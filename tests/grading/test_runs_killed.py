@@ -1,5 +1,7 @@
 """Whatever is killed in the middle of a run: the hand-in ends with exactly one result, and nobody has to touch it."""
 
+import html
+import re
 import signal
 import subprocess
 import sys
@@ -9,9 +11,13 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.test import Client
+from django.urls import reverse
 
-from courseapp.models import Role
-from grading.models import Run, RunResult
+from courseapp.models import Enrollment, Role
+from grading.models import Run, RunnerHost, RunResult, Submission
+from grading.queries.hosts import hosts
 from grading.services import runs as services
 from tests.grading import making
 from tests.grading.site import REPOSITORY, Site, environment, eventually
@@ -193,3 +199,45 @@ def test_where_no_sandbox_holds_nothing_is_claimed_and_the_run_says_why(site: Si
     assert "refuses to run anything." in run.note
     assert host.poll() is None
     assert "is left alone" in site.said("worker")
+
+
+def page(reader: Enrollment, name: str, *arguments: object) -> str:
+    assert reader.user is not None
+    client = Client()
+    client.force_login(reader.user)
+    return " ".join(html.unescape(client.get(reverse(name, args=arguments)).content.decode()).split())
+
+
+@pytest.mark.sandbox
+def test_where_no_sandbox_holds_the_site_works_on_and_says_what_helps(site: Site, tmp_path: Path) -> None:
+    host = site.refusing_host()
+    practice = making.homework(tmp_path / "plus-one", hidden=False, due_wall="2099-10-01 23:59")
+    course = practice.homework.course
+    student, ta = making.person(course, "ada"), making.person(course, "tom", Role.TA)
+    assert student.user is not None
+    client = Client()
+    client.force_login(student.user)
+    file = SimpleUploadedFile("answer.py", making.ANSWER.encode())
+    answer = client.post(reverse("submit", args=[course.slug, practice.homework.slug, "practice"]), {"files": [file], "own_work": "yes"})
+    submission = Submission.objects.get()
+    assert (answer.status_code, submission.state) == (302, "accepted")
+    eventually(RunnerHost.objects.exists, 30, "a report")
+    fix = "As root: sysctl -w user.max_user_namespaces=15000"
+    [refusal] = RunnerHost.objects.values_list("refusal", flat=True)
+    assert re.fullmatch(rf"A sandbox could not be built \(.+\)\. {fix}", refusal)
+    assert refusal in page(ta, "course", course.slug)
+    assert Client().get("/readyz").json()["checks"]["sandbox"]["detail"].endswith(f" runs nothing: {refusal}")
+    told = page(student, "submission", course.slug, submission.pk)
+    assert re.search(
+        r"The runner cannot run anything at the moment; the staff see why\. Your hand-in is safe, waits since \w+ \d\d:\d\d", told
+    )
+    assert fix not in told
+    host.terminate()
+    host.wait(timeout=10)
+    site.host()
+    run = submission.runs.get()
+    eventually(lambda: state(run) == "done", 60, "done")
+    assert_judged_once(run, attempts=0)
+    [line] = hosts({"cpu"}).lines
+    assert (line.state, line.tier) == ("serving", RunResult.objects.get().provenance["tier"])
+    assert line.memory_guard == RunResult.objects.get().provenance["memory_guard"]

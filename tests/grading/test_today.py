@@ -30,7 +30,7 @@ from tests.factories import (
 pytestmark = pytest.mark.django_db
 
 FRIDAY = datetime(2023, 10, 20, 18, 0, tzinfo=UTC)
-STUDENT_QUERIES, STAFF_QUERIES = 11, 15
+STUDENT_QUERIES, STAFF_QUERIES = 11, 17
 
 
 @pytest.fixture
@@ -219,7 +219,7 @@ def test_staff_see_what_came_in_and_what_waits(client: Client, homework: Homewor
     theory, tally = row.tallies
     assert (theory.handed_in, theory.students) == (0, 3)
     assert (tally.handed_in, tally.late, tally.open_runs, tally.failed_runs) == (2, 1, 1, 1)
-    assert (found.queued, found.running, found.unconfirmed, found.hosts) == (1, 0, 1, 0)
+    assert (found.queued, found.running, found.unconfirmed, found.hosts.unserved) == (1, 0, 1, ("cpu",))
     assert found.failed == [failed]
 
 

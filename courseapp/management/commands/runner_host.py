@@ -10,8 +10,9 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +46,16 @@ class Command(BaseCommand):
             host = Host(private=(settings.DATA_DIR, settings.BASE_DIR))
             refusal = f"{host.tier.reason} {host.tier.fix}" if isinstance(host.tier, Refused) else ""
             tier = "" if isinstance(host.tier, Refused) else host.tier.name
-            log.info("Runner host for %s: %s", ", ".join(queues), refusal or f"sandbox tier “{tier}”")
-            threads = [threading.Thread(target=look_after, args=(queues, tier, refusal, stop), name="look after")]
+            log.info("Runner host for %s: %s", ", ".join(queues), refusal or f"sandbox tier “{tier}”, memory by {host.memory_guard}")
+            report = partial(
+                execution.report,
+                socket.gethostname(),
+                queues,
+                tier=tier,
+                memory_guard="" if refusal else host.memory_guard,
+                refusal=refusal,
+            )
+            threads = [threading.Thread(target=look_after, args=(report, stop), name="look after")]
             if not refusal:
                 pollers = [(queue, number) for queue in queues for number in range(options["jobs"])]
                 threads += [threading.Thread(target=poll, args=(queue, ready, stop), name=f"{queue} {number}") for queue, number in pollers]
@@ -83,13 +92,12 @@ def only_one(path: Path) -> Iterator[None]:
         yield
 
 
-def look_after(queues: list[str], tier: str, refusal: str, stop: threading.Event) -> None:
+def look_after(report: Callable[[], None], stop: threading.Event) -> None:
     """Report, sweep and ring until told to stop."""
-    name = socket.gethostname()
     while not stop.is_set():
         try:
             close_old_connections()
-            execution.report(name, queues, tier=tier, refusal=refusal)
+            report()
             for queue in execution.sweep():
                 tasks.ring_soon(queue)
         except (DatabaseError, InterfaceError) as error:
