@@ -15,6 +15,7 @@ from grading.runner.parent import die_with_parent
 from tests.conftest import Valkey
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+LEASE_S = 2
 
 
 def environment(**values: str) -> dict[str, str]:
@@ -48,6 +49,12 @@ def eventually(condition: Callable[[], bool], seconds: float, what: str) -> None
         time.sleep(0.05)
 
 
+def children(pid: int) -> list[int]:
+    """The processes that this one started and that still run."""
+    tasks = [path.read_text().split() for path in Path(f"/proc/{pid}/task").glob("*/children")]
+    return sorted(int(child) for found in tasks for child in found)
+
+
 class Site:
     """The processes of one test; what each of them says is in `folder`."""
 
@@ -56,7 +63,7 @@ class Site:
         self.valkey = valkey
         self.values = {
             "REDIS_URL": valkey.url,
-            "RUN_LEASE_SECONDS": "2",
+            "RUN_LEASE_SECONDS": str(LEASE_S),
             "RUN_POLL_SECONDS": "1",
             "RUNNER_SOCKET": str(folder / "run" / "runner.sock"),
             "RUNTIME_PYTHON": str(runtime),
@@ -77,9 +84,9 @@ class Site:
         self._says("host", "Runner host for", process)
         return process
 
-    def worker(self, name: str = "worker") -> "subprocess.Popen[bytes]":
+    def worker(self, name: str = "worker", pool: str = "threads") -> "subprocess.Popen[bytes]":
         """A Celery worker of the queues cpu and system that is ready."""
-        options = ("--queues", "cpu,system", "--pool", "threads", "--concurrency", "1", "--without-mingle", "--without-gossip")
+        options = ("--queues", "cpu,system", "--pool", pool, "--concurrency", "1", "--without-mingle", "--without-gossip")
         process = self._start(name, "-m", "celery", "-A", "courseapp", "worker", "--loglevel", "INFO", "--hostname", f"{name}@%h", *options)
         self._says(name, " ready.", process)
         return process

@@ -1,6 +1,7 @@
 """Whatever is killed in the middle of a run: the hand-in ends with exactly one result, and nobody has to touch it."""
 
 import html
+import os
 import re
 import signal
 import subprocess
@@ -16,11 +17,12 @@ from django.test import Client
 from django.urls import reverse
 
 from courseapp.models import Enrollment, Role
+from grading import execution
 from grading.models import Run, RunnerHost, RunResult, Submission
 from grading.queries.hosts import hosts
 from grading.services import runs as services
 from tests.grading import making
-from tests.grading.site import REPOSITORY, Site, environment, eventually
+from tests.grading.site import LEASE_S, REPOSITORY, Site, children, environment, eventually
 
 ONLY_SERVES = ("--jobs", "0")  # and sweeps, but leaves executing to the workers
 SLOW = """
@@ -84,6 +86,65 @@ def test_a_worker_killed_in_the_middle_of_a_run(site: Site, tmp_path: Path) -> N
     site.worker("next-worker")  # as its supervisor does
     eventually(lambda: state(run) == "done", 90, "done")
     assert_judged_once(run, attempts=1)
+
+
+@pytest.mark.sandbox
+def test_the_child_of_a_celery_worker_killed_in_the_middle_of_a_run(site: Site, tmp_path: Path) -> None:
+    """Our workers run threads; where somebody runs them with child processes, one of those may be killed by itself."""
+    site.host(*ONLY_SERVES)
+    worker = site.worker(pool="prefork")
+    run = hand_in(tmp_path)
+    eventually(lambda: at_work(run), 60, "at work")
+    [child] = children(worker.pid)
+    os.kill(child, signal.SIGKILL)
+    site.worker("next-worker")
+    eventually(lambda: state(run) == "done", 90, "done")
+    assert_judged_once(run, attempts=1)
+    assert worker.poll() is None
+
+
+@pytest.mark.sandbox
+def test_a_warm_process_killed_in_the_middle_of_a_run(site: Site, tmp_path: Path) -> None:
+    host = site.host()
+    site.worker()
+    run = hand_in(tmp_path)
+    eventually(lambda: at_work(run), 60, "at work")
+    [zygote] = [zygote for launcher in children(host.pid) for zygote in children(launcher) if children(zygote)]
+    os.kill(zygote, signal.SIGKILL)
+    eventually(lambda: state(run) != "running", 10, "noticed")
+    assert run.submission.runs.get().note == "Try 1 of 3 failed: the warm process was ended: Broken pipe"
+    eventually(lambda: state(run) == "done", 90, "done")
+    assert_judged_once(run, attempts=1)
+    assert host.poll() is None
+
+
+@pytest.mark.sandbox
+def test_a_runner_host_that_stands_still_only_delays_a_workers_run(site: Site, tmp_path: Path) -> None:
+    """The lease is the worker's, who goes on extending it."""
+    host = site.host(*ONLY_SERVES)
+    site.worker()
+    run = hand_in(tmp_path)
+    eventually(lambda: at_work(run), 60, "at work")
+    host.send_signal(signal.SIGSTOP)
+    time.sleep(1.5 * LEASE_S)
+    assert (execution.sweep(), state(run)) == ([], "running")
+    host.send_signal(signal.SIGCONT)
+    eventually(lambda: state(run) == "done", 60, "done")
+    assert_judged_once(run, attempts=0)
+
+
+@pytest.mark.sandbox
+def test_a_runner_host_that_stood_still_with_a_run_of_its_own_records_it_once(site: Site, tmp_path: Path) -> None:
+    site.valkey.kill()
+    host = site.host()
+    run = hand_in(tmp_path)
+    eventually(lambda: at_work(run), 60, "at work")
+    host.send_signal(signal.SIGSTOP)
+    eventually(lambda: bool(execution.sweep()) or state(run) == "queued", 30, "given back")
+    host.send_signal(signal.SIGCONT)
+    eventually(lambda: state(run) == "done", 60, "done")
+    assert_judged_once(run, attempts=1)
+    assert f"Run {run.pk}: fenced; its job is killed and nothing is recorded." in site.said("host")
 
 
 def test_a_runner_host_killed_in_the_middle_of_a_run(site: Site, tmp_path: Path) -> None:
