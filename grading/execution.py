@@ -27,6 +27,7 @@ from courseapp import blobs, logs
 from courseapp.clock import database_now
 from grading.models import Check, Component, Run, RunnerHost, RunResult
 from grading.runner import client, runtimes
+from grading.runner.entry import entry_files
 from grading.runner.job import Cancelled, Job
 from grading.runner.limits import Limits
 from grading.runner.manifest import CheckSpec, Visibility
@@ -320,7 +321,7 @@ def _job(run: Run) -> Job:
         limits=Limits(**component.limits),
         runtime=found.runtime,
         seed=run.seed,
-        entry=tuple(name for name in component.files_required if name.endswith(".py")),
+        entry=entry_files(component.files_required),
     )
 
 

@@ -11,7 +11,7 @@ import numpy
 import torch
 
 from grading.runner import checkpoints, messages, values
-from grading.runner.loading import HAND_IN, Modules, Problem, raised
+from grading.runner.loading import HAND_IN, Modules, Problem
 from grading.runner.protocol import Frame, Ref, TooLargeError, pack_frame, receive_frame, send_frame
 
 
@@ -49,7 +49,7 @@ class Answerer:
             except TooLargeError as error:
                 raise Problem("large", messages.TOO_LARGE.format(what=error)) from None
             except BaseException as error:  # noqa: BLE001 - SystemExit and KeyboardInterrupt are answers too
-                raise raised(error) from None
+                raise self._modules.raised(error) from None
         except Problem as problem:
             return pack_frame({"id": number, "problem": problem.kind, "message": problem.message[:2000], "builtin": problem.builtin})
 
@@ -57,7 +57,7 @@ class Answerer:
         header = frame.header
         operation = header["op"]
         if operation == "load":
-            return self._modules.load(header["files"], header["entry"], frame.payload)
+            return self._modules.load(header, frame.payload)
         if operation == "forget":
             self._objects.clear()
             self._arguments = []

@@ -18,11 +18,13 @@ import sys
 import time
 import traceback
 import zipfile
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NoReturn
 
 from grading.runner import messages
 from grading.runner.confine import confine
+from grading.runner.entry import NOTEBOOK, NotebookSpec, notebook_spec
 from grading.runner.protocol import Closed, DeadlineError, Frame, ProtocolError, has_input, pack_frame, receive_frame, send_frame
 
 CONTROL, ARRIVALS, JOB = 4, 5, 6
@@ -95,7 +97,7 @@ class Clock:
 class StudentLine:
     """One student process. `ask` gives the answer, or raises Failed, Raised, NotLoadedError or EndedError."""
 
-    def __init__(self, control: Control, clock: Clock, job: dict[str, Any], files: bytes, *, hidden: bool) -> None:
+    def __init__(self, control: Control, clock: Clock, job: dict[str, Any], files: bytes, prelude: bytes, *, hidden: bool) -> None:
         from grading.runner import checks, values
 
         self._checks = checks
@@ -107,8 +109,9 @@ class StudentLine:
         self._hidden = hidden
         self._number, self._channel = control.student(hidden=hidden)
         self._receive("boot", time.monotonic() + BOOT_S, 0)
+        header = {"op": "load", **{name: job[name] for name in ("files", "entry", "mode", "prelude")}}
         try:
-            answer = self._exchange({"op": "load", "files": job["files"], "entry": job["entry"]}, files, "load", clock.left)
+            answer = self._exchange(header, files + prelude, "load", clock.left)
         except (checks.Failed, NotLoadedError) as error:  # such as a hand-in that does not fit the scratch space
             self._end("protocol", detail=str(error))
         found = _unloadable(answer)
@@ -229,10 +232,11 @@ class Stage:
 
 
 class Checker:
-    def __init__(self, control: Control, job: dict[str, Any], files: bytes, registered: dict[str, Any]) -> None:
+    def __init__(self, control: Control, job: dict[str, Any], files: bytes, prelude: bytes, registered: dict[str, Any]) -> None:
         self._control = control
         self._job = job
         self._files = files
+        self._prelude = prelude
         self._registered = registered
         self._clock = Clock(float(job["limits"]["wall_s"]))
         self._given_up = ""
@@ -240,7 +244,7 @@ class Checker:
     def start(self, *, hidden: bool) -> StudentLine:
         """A student process with the hand-in loaded. If it does not live through that, no other would: the rest is not run."""
         try:
-            return StudentLine(self._control, self._clock, self._job, self._files, hidden=hidden)
+            return StudentLine(self._control, self._clock, self._job, self._files, self._prelude, hidden=hidden)
         except EndedError as error:
             self._given_up = str(error)
             raise
@@ -372,6 +376,18 @@ def _load_bundle(data: bytes, ids: set[str]) -> dict[str, Any]:
     return dict(checks.registered)
 
 
+def _tried_prelude(name: str) -> bytes:
+    """The source of the notebooks' prelude, which the student's process is going to run. AssignmentError when it fails by itself."""
+    if not name:
+        return b""
+    source = (BUNDLE / name).read_bytes()
+    try:
+        exec(compile(source, str(BUNDLE / name), "exec"), {"__name__": "prelude"})  # noqa: S102 - the instructor's, like checks.py
+    except Exception as error:  # noqa: BLE001 - instructor's code
+        raise AssignmentError(f"{name} fails: {_trace(error)}") from None
+    return source
+
+
 def _read_job() -> tuple[dict[str, Any], bytes, bytes]:
     """(header, bundle, files one after the other)"""
     with open(JOB, "rb") as file:
@@ -394,8 +410,10 @@ def main(_argument: object) -> None:
         job, bundle, files = _read_job()
         control.tell("started")
         registered = _load_bundle(bundle, {spec["id"] for spec in job["checks"]})
+        notebooks = notebook_spec(BUNDLE) if any(name.endswith(NOTEBOOK) for name in job["entry"]) else NotebookSpec()
+        prelude = _tried_prelude(notebooks.prelude)
         control.tell("loaded")
-        Checker(control, job, files, registered).run()
+        Checker(control, job | asdict(notebooks), files, prelude, registered).run()
     except AssignmentError as error:
         control.tell("assignment", message=str(error))
     sys.stdout.flush()

@@ -6,10 +6,13 @@ import os
 import sys
 import traceback
 import types
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from grading.runner import messages
+from grading.runner import messages, notebook
+from grading.runner.entry import NOTEBOOK, NotebookMode, module_name
+from grading.runner.notebook import Left, UnreadableError
 
 HAND_IN = Path("/tmp/handin")  # noqa: S108 - inside the sandbox
 _BUILTIN = {name: cls for name, cls in vars(builtins).items() if isinstance(cls, type) and issubclass(cls, BaseException)}
@@ -30,22 +33,29 @@ class Modules:
     """The hand-in's modules, by the names that a homework's checks call them."""
 
     def __init__(self) -> None:
+        self._files: dict[str, str] = {}  # by module name, of the entry
         self._unloadable: dict[str, Problem] = {}
+        self._left: dict[str, dict[str, Left]] = {}  # of notebooks, by module and name
+        self._mode: NotebookMode = "definitions"
+        self._prelude: tuple[str, str] | None = None  # name and source
 
-    def load(self, files: list[tuple[str, int]], entry: list[str], payload: memoryview) -> dict[str, list[str]]:
+    def load(self, header: Mapping[str, Any], payload: memoryview) -> dict[str, list[str]]:
         """Write the hand-in into the scratch space and import its entry modules. {module: [why it does not load, builtin exception]}"""
         at = 0
-        for name, size in files:
+        for name, size in header["files"]:
             path = HAND_IN / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(payload[at : at + size])
             at += size
+        self._mode = header["mode"]
+        if header["prelude"]:
+            self._prelude = (header["prelude"], bytes(payload[at:]).decode("utf-8-sig"))
         HAND_IN.mkdir(exist_ok=True)
         os.chdir(HAND_IN)
         sys.path.insert(0, str(HAND_IN))
         sys.argv = [""]
-        for file in entry:
-            name = file.removesuffix(".py").replace("/", ".")
+        self._files = {module_name(file): file for file in header["entry"]}
+        for name in self._files:
             try:
                 self._import(name)
             except Problem as problem:
@@ -58,8 +68,25 @@ class Modules:
         module_name, _, attribute = name.rpartition(".")
         module = self._module(module_name)
         if not hasattr(module, attribute):
-            raise Problem("missing", messages.NO_NAME.format(file=_file(module_name), kind=kind, name=attribute))
+            text = messages.NO_NAME.format(file=self._file(module_name), kind=kind, name=attribute)
+            raise Problem("missing", text + _left_out(self._left.get(module_name, {}).get(attribute)))
         return getattr(module, attribute)
+
+    def raised(self, error: BaseException) -> Problem:
+        """What is said of an exception in the student's code."""
+        if _is_memory(error):
+            return Problem("memory", "")
+        text = _described(error)
+        if isinstance(error, NameError) and error.name:
+            found = [left[error.name] for left in self._left.values() if error.name in left]
+            text += f".{_left_out(found[0])}" if found else ""
+        return Problem("raised", text, _builtin(error))
+
+    def _file(self, module: str) -> str:
+        """The file of a module, also of one that is not loaded before the first check."""
+        plain = module.replace(".", "/")
+        found = next((plain + ending for ending in (".py", NOTEBOOK) if (HAND_IN / (plain + ending)).is_file()), f"{plain}.py")
+        return self._files.get(module, found)
 
     def _module(self, name: str) -> types.ModuleType:
         if name in self._unloadable:
@@ -70,35 +97,63 @@ class Modules:
         return loaded
 
     def _import(self, name: str) -> types.ModuleType:
-        path = HAND_IN / _file(name)
+        file = self._file(name)
+        path = HAND_IN / file
         try:
             if not path.is_file():
-                raise Problem("load", messages.MISSING_FILE.format(file=_file(name)))
-            spec = importlib.util.spec_from_file_location(name, path)
-            assert spec is not None
-            assert spec.loader is not None
-            module = importlib.util.module_from_spec(spec)
-            sys.modules[name] = module
+                raise Problem("load", messages.MISSING_FILE.format(file=file))
             try:
-                spec.loader.exec_module(module)
+                return self._run_notebook(name, path) if file.endswith(NOTEBOOK) else _run_file(name, path)
+            except Problem:
+                raise
+            except UnreadableError as error:
+                raise Problem("load", str(error), "ValueError") from None
             except BaseException as error:  # noqa: BLE001 - whatever an import raises is an answer
                 sys.modules.pop(name, None)
-                raise _unloadable(_file(name), error) from None
+                raise _unloadable(file, error) from None
         except Problem as problem:
             self._unloadable[name] = problem
             raise
+
+    def _run_notebook(self, name: str, path: Path) -> types.ModuleType:
+        cells = notebook.read(path)
+        module = types.ModuleType("__main__" if self._mode == "run-all" else name)
+        module.__file__ = str(path)
+        sys.modules[name] = sys.modules["__main__"] = module  # what was pickled in a notebook is of __main__
+        notebook.stand_in(module)
+        execution = notebook.Execution(module, self._mode)
+        if self._prelude:
+            self._run_prelude(execution, path.name, *self._prelude)
+        try:
+            execution.run(cells)
+        finally:
+            self._left[name] = {bound: left for left in execution.left for bound in left.names}
+            if report := notebook.report(path.name, self._mode, execution.left):
+                print(report)
         return module
 
+    def _run_prelude(self, execution: notebook.Execution, file: str, prelude: str, source: str) -> None:
+        try:
+            execution.prelude(prelude, source)
+        except BaseException as error:  # noqa: BLE001 - instructor's code
+            what = _described(error)
+            raise Problem("load", messages.PRELUDE_FAILED.format(prelude=prelude, file=file, what=what), _builtin(error)) from None
 
-def raised(error: BaseException) -> Problem:
-    """What is said of an exception in the student's code."""
-    if _is_memory(error):
-        return Problem("memory", "")
-    return Problem("raised", _described(error), _builtin(error))
+
+def _run_file(name: str, path: Path) -> types.ModuleType:
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
 
 
-def _file(module: str) -> str:
-    return module.replace(".", "/") + ".py"
+def _left_out(left: Left | None) -> str:
+    if left is None:
+        return ""
+    return messages.LEFT_OUT.format(place=left.place, why=f" ({left.why[:_TEXT]})" if left.why else "")
 
 
 def _builtin(error: BaseException) -> str:
@@ -113,19 +168,30 @@ def _unloadable(file: str, error: BaseException) -> Problem:
     if _is_memory(error):
         return Problem("memory", "")
     if isinstance(error, SyntaxError) and error.filename and str(error.filename).startswith(str(HAND_IN)):
-        at = Path(error.filename).relative_to(HAND_IN)
-        text = messages.SYNTAX.format(file=at, line=error.lineno, what=error.msg)
+        name, cell = _split(error.filename)
+        if cell:
+            text = messages.CELL_SYNTAX.format(file=name, place=f"{cell}, line {error.lineno}", what=error.msg)
+        else:
+            text = messages.SYNTAX.format(file=name, line=error.lineno, what=error.msg)
     elif isinstance(error, ModuleNotFoundError) and error.name:
         text = messages.MISSING_MODULE.format(file=file, module=error.name)
     else:
-        text = messages.IMPORT_FAILED.format(file=file, what=_described(error))
+        failed = messages.CELL_FAILED if file.endswith(NOTEBOOK) else messages.IMPORT_FAILED
+        text = failed.format(file=file, what=_described(error))
     return Problem("load", text, _builtin(error))
 
 
 def _described(error: BaseException) -> str:
-    """ "ValueError: … in mlp.py line 40": the last frame in a file of the hand-in."""
+    """ "ValueError: … (in mlp.py line 40)": the last frame in a file of the hand-in."""
     text = f"{type(error).__name__}: {str(error)[:_TEXT]}".removesuffix(": ")
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
         if frame.filename.startswith(f"{HAND_IN}/"):
-            return f"{text} (in {Path(frame.filename).relative_to(HAND_IN)} line {frame.lineno})"
+            name, cell = _split(frame.filename)
+            return f"{text} (in {name}, {cell}, line {frame.lineno})" if cell else f"{text} (in {name} line {frame.lineno})"
     return text
+
+
+def _split(filename: str) -> tuple[str, str]:
+    """The file of the hand-in, and the cell where it is a notebook."""
+    name, _, cell = str(Path(filename).relative_to(HAND_IN)).partition(f"{NOTEBOOK}, ")
+    return (f"{name}{NOTEBOOK}", cell) if cell else (name, "")

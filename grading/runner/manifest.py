@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, cast
 from zoneinfo import ZoneInfo
 
+from grading.runner.entry import MODES, NOTEBOOK, NotebookMode, NotebookSpec, entry_files, module_name
 from grading.runner.limits import Limits
 from grading.runner.tomlfile import ManifestError, Table, load_toml, read_text, wall_time
 
@@ -25,6 +26,8 @@ LATE_KEYS = ("percent_per_day", "days", "steps", "base", "scope", "day_rule", "g
 
 _SLUG = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _CHECK_ID = re.compile(r"[a-z0-9]+([-_.][a-z0-9]+)*")
+_PRELUDE = re.compile(r"[A-Za-z]\w*\.py")
+_SECRET = ("checks.py", "reference.py")
 _QUEUE = re.compile(r"cpu|gpu(\.[a-z0-9-]+)?")
 
 
@@ -61,11 +64,12 @@ class ComponentSpec:
     queue: str = "cpu"
     score_release: ScoreRelease = "after_published"
     hand_ins_per_day: int = 20
+    notebook: NotebookSpec = field(default_factory=NotebookSpec)
 
     @property
     def entry(self) -> tuple[str, ...]:
-        """The modules that the student's process loads before the first check."""
-        return tuple(name for name in self.files_required if name.endswith(".py"))
+        """The files that the student's process loads as modules before the first check."""
+        return entry_files(self.files_required)
 
 
 @dataclass(frozen=True)
@@ -192,11 +196,38 @@ class _Reader:
             queue=queue,
             score_release=cast("ScoreRelease", release),
             hand_ins_per_day=table.whole("hand_ins_per_day", 20, least=1),
+            notebook=_notebook(table.table("notebook"), judged=bool(checks) and any(name.endswith(NOTEBOOK) for name in required)),
         )
-        if checks and not component.entry:
-            raise table.error("checks need a required .py file to run; add its name to required.", "required")
+        if checks:
+            _look_at_entry(component.entry, table)
         table.finish()
         return component
+
+
+def _notebook(table: Table, *, judged: bool) -> NotebookSpec:
+    if table.values and not judged:
+        raise table.error("there are no checks with a required .ipynb file, so these settings would be without effect.")
+    mode = table.choice("mode", MODES, "definitions")
+    prelude = table.text("prelude", "", most=60)
+    if prelude and (not _PRELUDE.fullmatch(prelude) or prelude in _SECRET):
+        raise table.error(
+            f'prelude = "{prelude}" is refused; name a .py file beside this one, such as "prelude.py". '
+            "Students can read it, so it cannot be checks.py or reference.py.",
+            "prelude",
+        )
+    if prelude and not (table.file.parent / prelude).is_file():
+        raise table.error(f'prelude = "{prelude}", but there is no such file beside this one.', "prelude")
+    table.finish()
+    return NotebookSpec(cast("NotebookMode", mode), prelude)
+
+
+def _look_at_entry(entry: tuple[str, ...], table: Table) -> None:
+    if not entry:
+        raise table.error("checks need a required .py or .ipynb file to run; add its name to required.", "required")
+    names = [module_name(file) for file in entry]
+    twice = next((name for name in names if names.count(name) > 1), "")
+    if twice:
+        raise table.error(f"required holds {twice}.py and {twice}.ipynb; checks would call both “{twice}”, so rename one.", "required")
 
 
 _LEAST = {"memory_mb": 64}  # what every hand-in's process takes by itself

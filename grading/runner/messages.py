@@ -16,9 +16,34 @@ MISSING_FILE = "{file} was not handed in."
 MISSING_MODULE = "{file} imports the module `{module}`, which is not in this runtime."
 SYNTAX = "{file} has a syntax error on line {line}: {what}"
 IMPORT_FAILED = "{file} could not be imported: {what}"
+CELL_SYNTAX = "{file} has a syntax error in {place}: {what}"
+CELL_FAILED = "{file} could not be run: {what}"
+CELL_DEEP = "it is nested too deeply"
 NO_NAME = "{file} has no {kind} {name}."
 NO_ATTRIBUTE = "{owner} objects have no {kind} {name}."
 TOO_LARGE = "The answer cannot be taken over: {what}."
+
+# A notebook that cannot be read: what is wrong, and what is accepted.
+_SAVED = "Hand in the notebook as Jupyter or Colab saves it."
+NOTEBOOK_LARGE = "{file} has {size} MB; notebooks of up to {most} MB are read. Clear its outputs and save it again."
+NOTEBOOK_PARTS = "{file} has too many parts to be read. Clear its outputs and save it again."
+NOTEBOOK_LONG = "{file} has {size} characters of code; up to {most} are read. Keep data in files of their own."
+NOTEBOOK_DEEP = f"{{file}} is nested too deeply to be read. {_SAVED}"
+NOTEBOOK_CONFLICT = (
+    "{file} has unresolved merge conflicts (first “<<<<<<<” in line {line}), so it is not valid JSON. "
+    "Resolve them until Jupyter opens it again."
+)
+NOTEBOOK_NOT_JSON = f"{{file}} is not valid JSON{{where}}, so no program can open it. {_SAVED}"
+NOTEBOOK_NO_CELLS = f"{{file}} is JSON, but not a notebook: it has no cells. {_SAVED}"
+NOTEBOOK_NO_CODE = "{file} has no code cells, or only empty ones, so there is nothing to run."
+NOTEBOOK_LANGUAGE = "{file} is a notebook in {language}; accepted are notebooks in Python."
+PRELUDE_FAILED = "{prelude} of this homework failed before {file} was run: {what}. That is not your code's doing; tell the course staff."
+
+# What of a notebook was not run.
+NOTEBOOK_DEFINITIONS = "In {file} the imports, functions, classes and constants were run. These lines were not:"
+NOTEBOOK_RUN_ALL = "In {file} every cell was run. These lines were not, because only Jupyter understands them:"
+NOTEBOOK_GIVEN = "this homework sets it"
+LEFT_OUT = " It is set in {place}, which was not run{why}."
 
 
 def seconds(value: float) -> str:
@@ -34,7 +59,7 @@ _ENDED = {
     "signal": "The process crashed{status} before it answered.",
     "memory": "Stopped at the memory limit of {memory}. Look for a tensor or a list that grows.",
     "call": "Stopped: no answer after {call}. Look for an endless or a very slow loop.",
-    "load": "Stopped after {wall} of wall time, while the hand-in was imported. Put work into functions.",
+    "load": "Stopped after {wall} of wall time, while the hand-in was loaded. Do less outside of functions.",
     "wall": "Stopped after {wall} of wall time.",
     "cpu": "Stopped after {cpu} of CPU time.",
     "output": "Stopped after printing more than {flood}.",

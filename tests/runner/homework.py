@@ -2,6 +2,7 @@
 
 import io
 import zipfile
+from collections.abc import Mapping
 from decimal import Decimal
 
 from grading.runner.job import Job
@@ -79,11 +80,11 @@ ALL_VISIBLE = tuple(CheckSpec(spec.id, spec.title, spec.points, "visible") for s
 QUICK = Limits(wall_s=30, cpu_s=30, call_s=4, memory_mb=1024)
 
 
-def bundle(checks: str = CHECKS, reference: str = REFERENCE) -> bytes:
+def bundle(checks: str = CHECKS, reference: str = REFERENCE, more: Mapping[str, str] | None = None) -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
-        archive.writestr("checks.py", checks)
-        archive.writestr("reference.py", reference)
+        for name, text in {"checks.py": checks, "reference.py": reference, **(more or {})}.items():
+            archive.writestr(name, text)
     return buffer.getvalue()
 
 
@@ -95,6 +96,8 @@ def job(
     specs: tuple[CheckSpec, ...] = SPECS,
     limits: Limits = QUICK,
     entry: tuple[str, ...] = ("mlp.py",),
+    more: Mapping[str, str] | None = None,
 ) -> Job:
+    """`more`: further files of the homework's folder."""
     files = {"mlp.py": code.encode()} if isinstance(code, str) else code
-    return Job(bundle(checks), files, specs, limits, runtime, seed=1008, entry=entry)
+    return Job(bundle(checks, more=more), files, specs, limits, runtime, seed=1008, entry=entry)

@@ -139,7 +139,7 @@ def test_an_endless_import_meets_the_wall_limit(judge_here: Judge, runtime: Runt
     outcome = judge_here(
         job("import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nwhile True:\n    pass\n", runtime, limits=Limits(wall_s=3))
     )
-    message = "Stopped after 3 s of wall time, while the hand-in was imported. Put work into functions."
+    message = "Stopped after 3 s of wall time, while the hand-in was loaded. Do less outside of functions."
     assert (outcome.kind, outcome.message) == ("student", message)
 
 

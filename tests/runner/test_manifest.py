@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from grading.runner.entry import NotebookSpec
 from grading.runner.limits import Limits
 from grading.runner.manifest import ManifestError, load_manifest
 
@@ -145,7 +146,7 @@ MISTAKES = [
         "",
     ),
     ('required = ["mlp.py"]', "required = [3]", 'required holds 3; it must be a list of texts, such as ["mlp.py"].', ""),
-    ('required = ["mlp.py"]', 'required = ["mlp.txt"]', "checks need a required .py file to run; add its name to required.", ""),
+    ('required = ["mlp.py"]', 'required = ["mlp.txt"]', "checks need a required .py or .ipynb file to run; add its name to required.", ""),
     ("wall_s = 30", "wall_s = 0", "wall_s = 0 is refused; it must be a number from 1 to 1048576.", ""),
     (
         "memory_mb = 1024",
@@ -214,3 +215,62 @@ def test_checks_without_a_practice_and_a_homework_without_components_are_refused
     (folder / "homework.toml").write_text(TOML[: TOML.index("[theory]")])
     with pytest.raises(ManifestError, match="there is nothing to hand in"):
         load_manifest(folder)
+
+
+NOTEBOOK = TOML.replace('required = ["mlp.py"]', 'required = ["mlp.py", "hw2_rnn.ipynb"]').replace(
+    "[practice.limits]", '[practice.notebook]\nmode = "run-all"\nprelude = "prelude.py"\n\n[practice.limits]'
+)
+
+
+def test_a_notebook_is_a_module_and_says_how_it_is_run(folder: Path) -> None:
+    (folder / "prelude.py").write_text("device = 'cpu'\n")
+    (folder / "homework.toml").write_text(NOTEBOOK)
+    theory, practice = load_manifest(folder).components
+    assert practice.entry == ("mlp.py", "hw2_rnn.ipynb")
+    assert practice.notebook == NotebookSpec("run-all", "prelude.py")
+    assert theory.notebook == NotebookSpec("definitions", "")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "at", "message"),
+    [
+        (
+            'mode = "run-all"',
+            'mode = "all"',
+            "mode",
+            'mode = "all" is not known (did you mean run-all?); accepted: definitions or run-all.',
+        ),
+        ('prelude = "', 'preluded = "', "preluded", "preluded is not a known key (did you mean prelude?); accepted: mode or prelude."),
+        ('"prelude.py"', '"other.py"', "prelude", 'prelude = "other.py", but there is no such file beside this one.'),
+        *(
+            (
+                '"prelude.py"',
+                f'"{name}"',
+                "prelude",
+                f'prelude = "{name}" is refused; name a .py file beside this one, such as "prelude.py". '
+                "Students can read it, so it cannot be checks.py or reference.py.",
+            )
+            for name in ("checks.py", "reference.py", "../prelude.py", "prelude.txt")
+        ),
+        (
+            'required = ["mlp.py", "hw2_rnn.ipynb"]',
+            'required = ["mlp.py"]',
+            "[practice.notebook]",
+            "there are no checks with a required .ipynb file, so these settings would be without effect.",
+        ),
+        (
+            '"mlp.py", "hw2_rnn.ipynb"',
+            '"mlp.py", "mlp.ipynb"',
+            'required = ["mlp',
+            "required holds mlp.py and mlp.ipynb; checks would call both “mlp”, so rename one.",
+        ),
+    ],
+)
+def test_a_mistake_in_a_notebooks_settings_is_named(folder: Path, old: str, new: str, at: str, message: str) -> None:
+    assert NOTEBOOK.count(old) == 1
+    (folder / "prelude.py").write_text("device = 'cpu'\n")
+    text = NOTEBOOK.replace(old, new)
+    (folder / "homework.toml").write_text(text)
+    with pytest.raises(ManifestError) as caught:
+        load_manifest(folder)
+    assert (caught.value.line, caught.value.message) == (text[: text.index(f"\n{at}") + 1].count("\n") + 1, message)
