@@ -42,6 +42,8 @@ NOTICES = {
     "socialaccount/email/account_connected": "{provider} was connected with your account: it opens it now.",
     "socialaccount/email/account_disconnected": "{provider} was disconnected from your account.",
 }
+_NEW_PASSWORDS = {"account/email/password_changed", "account/email/password_reset", "account/email/password_set"}
+_ENDED = "With it every device was signed out, and API tokens that were made before do not work any more.\n\n"
 _WAS_IT_YOU = """Was it you? Then there is nothing to do.
 
 If not: sign out everywhere else, revoke API tokens that you did not make, and set a new password.
@@ -73,7 +75,8 @@ class Adapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth ships no 
         if to and template_prefix in NOTICES:
             provider = (context or {}).get("provider")
             sentence = NOTICES[template_prefix].format(provider=provider.name if provider else "")
-            outbox.post(to, sentence, f"Hello {user.display_name},\n\n{sentence}\n\n{_WAS_IT_YOU.format(site=settings.SITE_URL)}")
+            ended = _ENDED if template_prefix in _NEW_PASSWORDS else ""
+            outbox.post(to, sentence, f"Hello {user.display_name},\n\n{sentence}\n\n{ended}{_WAS_IT_YOU.format(site=settings.SITE_URL)}")
 
     def get_client_ip(self, request: HttpRequest) -> str:
         """A web server that listens on a socket file names no address; the limits that count by account still hold."""

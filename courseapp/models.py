@@ -6,8 +6,9 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from django.contrib.auth.models import AbstractUser
 from django.core.exceptions import ValidationError
-from django.db import models
+from django.db import models, transaction
 from django.db.models.functions import Lower
+from django.utils import timezone
 
 JsonObject = dict[str, Any]
 
@@ -28,6 +29,14 @@ class User(AbstractUser):
 
     class Meta(AbstractUser.Meta):
         constraints = [models.UniqueConstraint(Lower("email"), name="user_email_unique", violation_error_message="This address is taken.")]
+
+    def save(self, *args: Any, **options: Any) -> None:
+        """A new password, wherever it is set, ends what opened the account beside the old one: sessions (by Django) and API tokens."""
+        replaced = self.pk is not None and self._password is not None  # type: ignore[attr-defined]  # what set_password was given
+        with transaction.atomic():
+            super().save(*args, **options)
+            if replaced:
+                self.api_tokens.filter(revoked_at=None).update(revoked_at=timezone.now())
 
     @property
     def display_name(self) -> str:

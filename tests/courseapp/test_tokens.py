@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 import time_machine
+from django.conf import LazySettings
+from django.core import mail
 from django.core.management import CommandError, call_command
 from django.test import Client
 
@@ -152,3 +154,52 @@ def test_an_account_that_is_switched_off_gets_none(user: User) -> None:
     user.save()
     with pytest.raises(CommandError, match="is switched off"):
         call_command("api_token", user.email)
+
+
+def made(user: User) -> tuple[ApiToken, str]:
+    return tokens.make(user=user, name="laptop", scopes=("read",))
+
+
+NEW = "quite another password"
+
+
+def test_a_new_password_ends_every_token_and_the_mail_says_so(user: User, signed_in: Client) -> None:
+    _, key = made(user)
+    other = User.objects.create_user("cy1", "cy@example.edu", PASSWORD)
+    _, others_key = made(other)
+    OutboxMail.objects.all().delete()
+    refused = signed_in.post("/accounts/password/change/", {"oldpassword": "wrong", "password1": NEW, "password2": NEW})
+    assert (refused.status_code, tokens.find(key) is None) == (200, False)
+    answer = signed_in.post("/accounts/password/change/", {"oldpassword": PASSWORD, "password1": NEW, "password2": NEW})
+    assert (answer.status_code, tokens.find(key), tokens.find(others_key) is None) == (302, None, False)
+    mail = OutboxMail.objects.get()
+    assert "API tokens that were made before do not work any more." in mail.body
+    assert signed_in.get("/accounts/tokens/").status_code == 302  # signed out here too
+
+
+def test_a_password_that_is_set_anew_by_mail_ends_them_too(user: User, client: Client) -> None:
+    _, key = made(user)
+    client.post("/accounts/password/reset/", {"email": user.email})
+    [link] = re.findall(r"/accounts/password/reset/key/\S+", str(mail.outbox[-1].body))
+    form = client.get(link, follow=True)
+    assert tokens.find(key) is not None
+    client.post(form.redirect_chain[-1][0], {"password1": NEW, "password2": NEW})
+    user.refresh_from_db()
+    assert (user.check_password(NEW), tokens.find(key)) == (True, None)
+
+
+def test_a_password_that_staff_set_ends_them_too(user: User, admin_client: Client) -> None:
+    _, key = made(user)
+    answer = admin_client.post(f"/admin/courseapp/user/{user.pk}/password/", {"password1": NEW, "password2": NEW})
+    user.refresh_from_db()
+    assert (answer.status_code, user.check_password(NEW), tokens.find(key)) == (302, True, None)
+
+
+def test_another_change_of_the_account_or_a_better_hash_of_the_password_ends_none(user: User, settings: LazySettings) -> None:
+    _, key = made(user)
+    user.first_name = "Maya"
+    user.save()
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.PBKDF2PasswordHasher", *settings.PASSWORD_HASHERS]
+    assert user.check_password(PASSWORD)
+    user.refresh_from_db()
+    assert (user.password.startswith("pbkdf2_"), tokens.find(key) is None) == (True, False)
