@@ -234,8 +234,12 @@ def _box(
         counting_why=standing.why if seen or not standing.autograded else "",
         upload=upload_box(reader, component, terms, again=bool(handed_in)) if not reader.is_staff and segment.open else None,
         problem=problem,
-        closed_note="" if reader.is_staff or segment.kind != "closed" else f"{terms.lateness(moment.now).label.capitalize()}.",
+        closed_note="" if reader.is_staff or segment.kind != "closed" else _sentence(terms.lateness(moment.now).label),
     )
+
+
+def _sentence(words: str) -> str:
+    return f"{words[:1].upper()}{words[1:]}."
 
 
 def _files(submissions: Sequence[Submission]) -> dict[int, list[SubmissionFile]]:

@@ -221,3 +221,9 @@ def test_the_staff_page_of_300_students_stays_light(homework: Homework) -> None:
         factories.SubmissionFactory.create(component=factories.component(homework, "theory"), enrollment=member(homework.course))
     response = signed_in(member(homework.course, Role.TA)).get(reverse("homework-staff", args=[homework.course.slug, homework.slug]))
     assert len(response.content) < 60_000
+
+
+def test_a_closed_component_says_since_when(homework: Homework, now: time_machine.Traveller) -> None:
+    now.move_to("2023-11-20 18:00Z")
+    text = signed_in(member(homework.course)).get(reverse("homework", args=[homework.course.slug, homework.slug])).content.decode()
+    assert text.count("Closed since Thu 26 Oct 23:59 EDT.") == 2
