@@ -166,7 +166,7 @@ class ExtensionAdmin(KeptAdmin):
 
     def save_model(self, request: HttpRequest, obj: Extension, form: Any, change: bool) -> None:
         super().save_model(request, obj, form, change)
-        handin.judge_accepted(course=obj.component.homework.course, enrollment=obj.enrollment)
+        extensions.take_effect(obj)
 
 
 class AccommodationForm(forms.ModelForm):  # type: ignore[type-arg]  # as above

@@ -8,7 +8,7 @@ from django.contrib import admin
 from django.test import Client
 from django.urls import reverse
 
-from courseapp.models import Enrollment, Role, User
+from courseapp.models import Enrollment, OutboxMail, Role, User
 from grading.models import Component, Extension, Submission
 from tests.factories import (
     DUE_END,
@@ -61,6 +61,7 @@ def test_an_extension_carries_its_reason_and_who_granted_it(
     assert grant(client, practice, student).status_code == 302
     granted = Extension.objects.get()
     assert (granted.due_wall, granted.reason, granted.granted_by) == ("2023-10-29 23:59", "Ill.", instructor)
+    assert OutboxMail.objects.get().subject == "Homework 1, practice: yours is due Sun 29 Oct 23:59 EDT"
 
 
 def test_an_extension_may_confirm_the_due_time_but_not_shorten_it(

@@ -365,6 +365,36 @@ def test_an_extension_opens_what_came_too_late_and_has_it_judged(practice: Compo
     assert choose(submission=closed).chosen
 
 
+def test_an_extension_is_told_to_its_student_by_mail_without_the_reason(practice: Component, student: Enrollment, ta: Enrollment) -> None:
+    with time_machine.travel(ON_TIME, tick=False):
+        extensions.grant(component=practice, enrollment=student, due_wall="2023-10-27 23:59", reason="Ill.", by=ta)
+    mail = OutboxMail.objects.get()
+    assert student.user is not None
+    assert (mail.to, mail.subject) == (student.user.email, "Homework 1, practice: yours is due Fri 27 Oct 23:59 EDT")
+    homework = practice.homework
+    assert f"Homework 1, practice in {homework.course.code} is due Fri 27 Oct 23:59 EDT for you." in mail.body
+    assert mail.body.endswith(f"/c/{homework.course.slug}/homework/{homework.slug}/\n")
+    assert "Ill." not in mail.body
+
+
+def test_an_extension_before_the_release_names_no_page(practice: Component, student: Enrollment, ta: Enrollment) -> None:
+    with time_machine.travel("2023-09-01 12:00Z", tick=False):
+        extensions.grant(component=practice, enrollment=student, due_wall="2023-10-27 23:59", reason="Ill.", by=ta)
+    body = OutboxMail.objects.get().body
+    assert (practice.homework.title in body, practice.homework.slug in body) == (False, False)
+
+
+def test_an_extension_that_is_not_granted_and_one_of_somebody_who_left_tell_nobody(
+    practice: Component, student: Enrollment, ta: Enrollment
+) -> None:
+    with pytest.raises(extensions.ExtensionError):
+        extensions.grant(component=practice, enrollment=student, due_wall="2023-10-01 23:59", reason="Ill.", by=ta)
+    Enrollment.objects.filter(pk=student.pk).update(state=Enrollment.State.DROPPED)
+    student.refresh_from_db()
+    extensions.grant(component=practice, enrollment=student, due_wall="2023-10-27 23:59", reason="Ill.", by=ta)
+    assert not OutboxMail.objects.exists()
+
+
 def test_an_extension_spares_the_confirmation(practice: Component, student: Enrollment, ta: Enrollment) -> None:
     made = send(practice, student, LATE)
     extensions.grant(component=practice, enrollment=student, due_wall="2023-10-23 23:59", reason="Ill.", by=ta)

@@ -187,3 +187,4 @@ def _extend_until_yesterday(course: Course, now: datetime) -> None:
     if newest is None or newest.due_wall < wall:
         reason = "A week in hospital; the certificate was seen."
         extensions.grant(component=practice, enrollment=student, due_wall=wall, reason=reason, by=chief)
+        OutboxMail.objects.filter(sent_at=None, to=LATE).update(sent_at=datetime.now(UTC))  # it was told when it was granted
