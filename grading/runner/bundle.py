@@ -15,6 +15,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from grading.runner.entry import NotebookSpec
 from grading.runner.limits import Limits
 from grading.runner.tomlfile import ManifestError
 
@@ -98,7 +99,8 @@ def _deciding(settings: Mapping[str, Any]) -> dict[str, object]:
     kept = _without(settings, _NOT_OF_SCORES[""])
     if practice := settings.get("practice"):
         kept["practice"] = _without(practice, _NOT_OF_SCORES["practice"], {"runtime": "torch"})
-        kept["practice"]["limits"] = _without(practice.get("limits", {}), (), asdict(Limits()))
+        for name, defaults in (("limits", asdict(Limits())), ("notebook", asdict(NotebookSpec()))):
+            kept["practice"][name] = _without(practice.get(name, {}), (), defaults)
     kept["check"] = [
         _without(row, _NOT_OF_SCORES["check"], {"fresh": False, "needs_gpu": False}) | {"visibility": row.get("visibility") == "visible"}
         for row in settings.get("check", ())

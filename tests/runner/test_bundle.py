@@ -128,6 +128,9 @@ def autograder(folder: Path, *changes: tuple[str, str], **files: str) -> str:
         pytest.param(
             [("points = 4", "points = 4.0\nfresh = false"), ('["answer.py"]', '["answer.py"]\nruntime = "torch"')], {}, id="defaults"
         ),
+        pytest.param(
+            [("[practice.limits]", '[practice.notebook]\nmode = "definitions"\n[practice.limits]')], {}, id="the notebook's default"
+        ),
         pytest.param([("wall_s = 30", "wall_s = 30.0\ncpu_s = 60 # as ever")], {}, id="a comment, a number's form"),
     ],
 )
@@ -151,6 +154,7 @@ def test_what_decides_no_score_leaves_the_autograder_as_it_is(
         pytest.param([("points = 4", "points = 5"), ("points = 6", "points = 5")], {}, id="points"),
         pytest.param([('"plus-one"', '"plus-two"')], {}, id="a check's id"),
         pytest.param([('"visible"', '"visible"\nfresh = true')], {}, id="a fresh process"),
+        pytest.param([("[practice.limits]", '[practice.notebook]\nmode = "run-all"\n[practice.limits]')], {}, id="the notebook's mode"),
         pytest.param([('"hidden"', '"visible"')], {}, id="hidden or not"),
         pytest.param([("[practice.limits]", "[practice.to_come]\nkey = [1, true]\n[practice.limits]")], {}, id="a setting of later days"),
     ],
