@@ -4,7 +4,7 @@ from django.http import Http404, HttpRequest
 
 from courseapp.access import member as member_of
 from courseapp.models import Enrollment
-from grading.models import Component, Homework, Submission, SubmissionFile
+from grading.models import Component, Homework, OutputFile, Submission, SubmissionFile
 from grading.queries.due import released_now
 
 _MOST_DIGITS = 18  # more do not fit into a row's number
@@ -66,6 +66,14 @@ def submission_own(member: Enrollment, pk: int) -> Submission:
 
 def submission_file(found: Submission, pk: int) -> SubmissionFile:
     row = found.files.filter(pk=pk).first()
+    if row is None:
+        raise Http404
+    return row
+
+
+def output_file(found: Submission, pk: int) -> OutputFile:
+    """A file that a run of the hand-in left behind: it is shown to whoever sees what the run printed."""
+    row = OutputFile.objects.filter(result__run__submission=found, pk=pk).first()
     if row is None:
         raise Http404
     return row

@@ -14,7 +14,7 @@ import math
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from decimal import Decimal
 from functools import partial
@@ -25,7 +25,7 @@ from django.db import DatabaseError, DataError, IntegrityError, InterfaceError, 
 
 from courseapp import blobs, logs
 from courseapp.clock import database_now
-from grading.models import Check, Component, Run, RunnerHost, RunResult
+from grading.models import Check, Component, OutputFile, Run, RunnerHost, RunResult
 from grading.runner import client, runtimes
 from grading.runner.entry import entry_files
 from grading.runner.job import Cancelled, Job
@@ -101,6 +101,7 @@ def finish(run: Run, token: int, outcome: Outcome) -> bool:
     """Write the run's one result and end it; a failure of ours is given back instead. False: fenced, nothing was written."""
     if outcome.kind == "system":
         return give_back(run, token, outcome.staff_message or outcome.message)
+    outcome = _with_kept_files(outcome)
     with transaction.atomic():
         held = _held(run, token).select_for_update().first()
         if held is None:
@@ -322,6 +323,8 @@ def _job(run: Run) -> Job:
         runtime=found.runtime,
         seed=run.seed,
         entry=entry_files(component.files_required),
+        outputs=tuple(component.outputs),
+        outputs_mb=component.outputs_mb,
     )
 
 
@@ -376,9 +379,23 @@ def _return(held: Run, reason: str, *, counts: bool) -> None:
     held.save(update_fields=["state", "lease_until", "progress", "note", "not_before", "attempts"])
 
 
+def _with_kept_files(outcome: Outcome) -> Outcome:
+    """The outcome with those of its files that the store has taken: a full disk costs files, not a score."""
+    kept, dropped = [], list(outcome.files_dropped)
+    for file in outcome.files:
+        try:
+            blobs.put_bytes(file.content)
+        except blobs.BlobError as error:
+            log.warning("An output file could not be kept: %s", error)
+            dropped.append(f"{file.name} was not kept: the server could not store it.")
+        else:
+            kept.append(file)
+    return replace(outcome, files=tuple(kept), files_dropped=tuple(dropped))
+
+
 def record(run: Run, outcome: Outcome) -> RunResult:
-    """Write what a run found, as the database can hold it. IntegrityError when the run has a result."""
-    return RunResult.objects.create(
+    """Write what a run found, as the database can hold it; its files are in the store. IntegrityError when the run has a result."""
+    result = RunResult.objects.create(
         run=run,
         kind=outcome.kind,
         points=outcome.points,
@@ -386,10 +403,13 @@ def record(run: Run, outcome: Outcome) -> RunResult:
         seconds=outcome.seconds,
         check_results=storable([check.to_json() for check in outcome.checks]),
         output=storable(outcome.output),
+        files_dropped=storable(list(outcome.files_dropped)),
         message=storable(outcome.message),
         staff_message=storable(outcome.staff_message),
         provenance=storable(dict(outcome.provenance)),
     )
+    OutputFile.objects.bulk_create(OutputFile(result=result, name=file.name, size=file.size, sha256=file.sha256) for file in outcome.files)
+    return result
 
 
 def _end(held: Run, state: Run.State, note: str) -> None:

@@ -21,6 +21,7 @@ urlpatterns = [
     path("c/<slug:course>/submissions/<int:pk>/diff/", submission.diff, name="submission-diff"),
     path("c/<slug:course>/submissions/<int:pk>/files/<int:file_pk>/", submission.file, name="submission-file"),
     path("c/<slug:course>/submissions/<int:pk>/files/<int:file_pk>/raw/", submission.file_raw, name="submission-file-raw"),
+    path("c/<slug:course>/submissions/<int:pk>/outputs/<int:file_pk>/raw/", submission.output_raw, name="submission-output-raw"),
     path("api/v1/", include("grading.api.urls")),
     path("your-data/", export.own, name="your-data"),
     path("receipts/", receipts.verify, name="receipts"),

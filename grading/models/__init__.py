@@ -10,7 +10,7 @@ from grading.models.homework import (
     Submission,
     SubmissionFile,
 )
-from grading.models.runs import Run, RunnerHost, RunResult
+from grading.models.runs import OutputFile, Run, RunnerHost, RunResult
 
 __all__ = [
     "Accommodation",
@@ -20,6 +20,7 @@ __all__ = [
     "CoursePolicy",
     "Extension",
     "Homework",
+    "OutputFile",
     "Run",
     "RunResult",
     "RunnerHost",

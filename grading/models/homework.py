@@ -88,6 +88,10 @@ class Component(models.Model):
     limits: "models.JSONField[JsonObject, JsonObject]" = models.JSONField(default=dict, blank=True)
     runtime = models.CharField(max_length=40, default="torch")
     queue = models.CharField(max_length=40, default="cpu")
+    outputs: "models.JSONField[list[str], list[str]]" = models.JSONField(
+        default=list, blank=True, help_text="Patterns of files that runs keep."
+    )
+    outputs_mb = models.PositiveSmallIntegerField(default=10)
     score_release = models.CharField(max_length=16, choices=ScoreRelease.choices, default=ScoreRelease.AT_ONCE)
     published_at = models.DateTimeField(null=True, blank=True)
     published_by = models.ForeignKey(Enrollment, models.PROTECT, null=True, blank=True, related_name="+")

@@ -2,6 +2,7 @@
 
 from django.db import models
 
+from courseapp.fields import DigestField
 from courseapp.models import Enrollment, JsonObject
 from grading.models.homework import Bundle, Submission
 
@@ -77,6 +78,7 @@ class RunResult(models.Model):
     seconds = models.FloatField()
     check_results: "models.JSONField[list[JsonObject], list[JsonObject]]" = models.JSONField(default=list)
     output = models.TextField(blank=True, help_text="Standard output and error of the visible checks, capped.")
+    files_dropped: "models.JSONField[list[str], list[str]]" = models.JSONField(default=list, help_text="Why a file was not kept.")
     message = models.TextField(blank=True)
     staff_message = models.TextField(blank=True)
     provenance: "models.JSONField[JsonObject, JsonObject]" = models.JSONField(default=dict)
@@ -88,6 +90,22 @@ class RunResult(models.Model):
 
     def __str__(self) -> str:
         return f"Result of run {self.run_id}: {self.points} of {self.max_points}"
+
+
+class OutputFile(models.Model):
+    """A file that the visible checks' student process left behind, as it was handed over. Never changed; retention may delete it."""
+
+    result = models.ForeignKey(RunResult, models.PROTECT, related_name="files")
+    name = models.CharField(max_length=100)
+    size = models.PositiveIntegerField()
+    sha256: "models.CharField[str, str]" = DigestField()
+
+    class Meta:
+        ordering = ["result", "name"]
+        constraints = [models.UniqueConstraint(fields=["result", "name"], name="output_file_unique")]
+
+    def __str__(self) -> str:
+        return self.name
 
 
 class RunnerHost(models.Model):

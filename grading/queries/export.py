@@ -28,7 +28,7 @@ README = """Everything that the course site keeps of you, as of the moment you a
 profile.json        your account: names, addresses, identities, devices, API tokens (not the tokens themselves)
 mail.json           mail that the site sent to you, at addresses that you confirmed, and still keeps
 courses/COURSE/     one folder for each course: course.json says what you are there
-  HOMEWORK-KIND-N/  one folder for each hand-in: hand-in.json, your files, receipt.txt
+  HOMEWORK-KIND-N/  one folder for each hand-in: hand-in.json, your files, what their run left behind (outputs/), receipt.txt
 
 Scores, checks and outputs are in hand-in.json as far as the site shows them to you today; of a course that you left it shows none.
 Anybody can check receipt.txt on the site, under “receipts”.
@@ -101,16 +101,19 @@ def _hand_in(place: Enrollment, submission: Submission, folder: str) -> Iterator
     component = submission.component
     inside = f"{folder}/{component.homework.slug}-{component.kind}-{submission.number}"
     files = list(submission.files.all())
-    yield f"{inside}/hand-in.json", [_json(_facts(place, submission, files))]
+    seen = live(place, submission) if place.state == Enrollment.State.ACTIVE else None  # what the page shows, by the same gate
+    yield f"{inside}/hand-in.json", [_json(_facts(submission, files, seen))]
     yield f"{inside}/receipt.txt", [submission.receipt_document.encode()]
-    for file in files:
-        if blobs.exists(file.sha256):
-            yield f"{inside}/files/{file.path}", _content(file)
+    kept = [(f"files/{file.path}", file.sha256) for file in files]
+    kept += [(f"outputs/{row['path']}", row["sha256"]) for row in (seen["output_files"] if seen else [])]
+    for path, sha256 in kept:
+        if blobs.exists(sha256):
+            yield f"{inside}/{path}", _content(sha256)
         else:
-            yield f"{inside}/files/{file.path}.missing.txt", [f"The site has lost {file.path} ({file.sha256}).\n".encode()]
+            yield f"{inside}/{path}.missing.txt", [f"The site has lost {path.partition('/')[2]} ({sha256}).\n".encode()]
 
 
-def _facts(place: Enrollment, submission: Submission, files: list[SubmissionFile]) -> dict[str, Any]:
+def _facts(submission: Submission, files: list[SubmissionFile], seen: dict[str, Any] | None) -> dict[str, Any]:
     component = submission.component
     facts: dict[str, Any] = {
         "homework": component.homework.title,
@@ -129,9 +132,8 @@ def _facts(place: Enrollment, submission: Submission, files: list[SubmissionFile
         "due": str(due_for(component, submission.enrollment).due),
         "files": [{"path": file.path, "size": file.size, "sha256": file.sha256} for file in files],
     }
-    if place.state != Enrollment.State.ACTIVE:
+    if seen is None:
         return facts
-    seen = live(place, submission)  # what the page of the hand-in shows, by the same gate
     return facts | {
         "run": _run(seen["run"]),
         "result": _result(seen["card"], seen["how"], earlier=seen["earlier"]),
@@ -162,8 +164,8 @@ def _score(score: ComponentScore | None) -> dict[str, Any] | None:
     return {"points": score.final, "out_of": score.possible, "lines": lines}
 
 
-def _content(file: SubmissionFile) -> Iterator[bytes]:
-    with blobs.open(file.sha256) as content:
+def _content(sha256: str) -> Iterator[bytes]:
+    with blobs.open(sha256) as content:
         while chunk := content.read(CHUNK):
             yield chunk
 

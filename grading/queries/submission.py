@@ -3,6 +3,7 @@
 from typing import Any
 from zlib import crc32
 
+from django.urls import reverse
 from django.utils import timezone
 
 from courseapp import blobs
@@ -103,6 +104,7 @@ def _live(reader: Enrollment, submission: Submission, runs: list[Run], standing:
         "result": result,
         "card": result_card(result, viewer, moment, score_seen=seen) if result else None,
         "how": how_it_was_run(result, viewer) if result else None,
+        "output_files": _output_rows(submission, result, reader.course.slug) if result else [],
         "earlier": result is not None and result.kind in JUDGED and by_earlier_version(result, component.homework),
         "raw_seen": seen and result is not None and result.kind in JUDGED,
         "score": entry.score if seen else None,
@@ -113,6 +115,19 @@ def _live(reader: Enrollment, submission: Submission, runs: list[Run], standing:
         "polling": bool(run and run.is_open),
         "version": _version(run, result),
     }
+
+
+def _output_rows(submission: Submission, result: RunResult, slug: str) -> list[dict[str, Any]]:
+    """For `components/_files.html`: what the visible checks' code left behind."""
+    return [
+        {
+            "path": row.name,
+            "size": row.size,
+            "sha256": row.sha256,
+            "download": reverse("submission-output-raw", args=[slug, submission.pk, row.pk]),
+        }
+        for row in result.files.all()
+    ]
 
 
 def _opens(release: str) -> str:

@@ -1,4 +1,4 @@
-"""What the student's process does for a request: load, new, call, get, set, argument, load_state, read, forget."""
+"""What the student's process does for a request: load, new, call, get, set, argument, load_state, read, outputs, forget."""
 
 import contextlib
 import math
@@ -12,12 +12,14 @@ import torch
 
 from grading.runner import checkpoints, messages, values
 from grading.runner.loading import HAND_IN, Modules, Problem
+from grading.runner.outputs import hand_over
 from grading.runner.protocol import Frame, Ref, TooLargeError, pack_frame, receive_frame, send_frame
 
 
 class Answerer:
-    def __init__(self, channel: socket.socket, seed: int, threads: int) -> None:
+    def __init__(self, channel: socket.socket, seed: int, threads: int, files: int) -> None:
         self._channel = channel
+        self._files = files
         self._objects: dict[int, Any] = {}
         self._arguments: list[Any] = []
         self._modules = Modules()
@@ -58,6 +60,8 @@ class Answerer:
         operation = header["op"]
         if operation == "load":
             return self._modules.load(header, frame.payload)
+        if operation == "outputs":
+            return hand_over(HAND_IN, self._files, header["patterns"], header["limit"])
         if operation == "forget":
             self._objects.clear()
             self._arguments = []

@@ -28,7 +28,7 @@ _NOT_OF_SCORES = {
     "": {"slug", "number", "title", "weight", "release", "due", "sections", "late", "theory"},
     "practice": {
         *("title", "points", "due", "sections", "allowed", "max_file_mb", "max_total_mb", "max_files"),  # the checks' points sum to points
-        *("queue", "score_release", "hand_ins_per_day"),
+        *("queue", "score_release", "hand_ins_per_day", "outputs", "outputs_mb"),
     },
     "check": {"title"},
 }

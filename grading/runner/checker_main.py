@@ -134,6 +134,14 @@ class StudentLine:
     def forget(self) -> None:
         self._exchange({"op": "forget"}, b"", "call", min(self._call_s, self._clock.left))
 
+    def hand_over(self, patterns: list[str], limit: int) -> None:
+        """Have the process write its files to the host's pipe."""
+        limits = min(self._call_s, self._clock.left)
+        try:
+            self._exchange({"op": "outputs", "patterns": patterns, "limit": limit}, b"", "call", limits)
+        except (self._checks.Failed, NotLoadedError) as error:
+            self._control.tell("lost", message=str(error))
+
     def close(self) -> None:
         self._channel.close()
         self._control.ask("ended", student=self._number, why="done", hidden=self._hidden)
@@ -198,8 +206,10 @@ class StudentLine:
 class Stage:
     """The visible or the hidden checks, and the student process at work: the one they share, a group's, or a single check's."""
 
-    def __init__(self, checker: "Checker", *, hidden: bool) -> None:
+    def __init__(self, checker: "Checker", control: Control, outputs: dict[str, Any], *, hidden: bool) -> None:
         self._checker = checker
+        self._control = control
+        self._outputs = outputs
         self._hidden = hidden
         self._line: StudentLine | None = None
         self._whose = ""
@@ -226,9 +236,16 @@ class Stage:
         self._line = None
 
     def close(self) -> None:
-        if self._line is not None:
-            self._line.close()
-            self._line = None
+        line, self._line = self._line, None
+        if line is None:
+            return
+        if self._outputs:
+            try:
+                line.hand_over(**self._outputs)
+            except EndedError as error:
+                self._control.tell("lost", message=str(error))
+                return
+        line.close()
 
 
 class Checker:
@@ -254,7 +271,7 @@ class Checker:
         hidden = [spec for spec in self._job["checks"] if spec["visibility"] != "visible"]
         random.SystemRandom().shuffle(hidden)
         for specs, is_hidden in ((visible, False), (hidden, True)):
-            stage = Stage(self, hidden=is_hidden)
+            stage = Stage(self, self._control, {} if is_hidden else self._job["outputs"], hidden=is_hidden)
             for spec in _by_process(specs):
                 self._control.tell("begin", check=spec["id"], hidden=is_hidden)
                 self._control.tell("result", check=spec["id"], **self._check(stage, spec, hidden=is_hidden))

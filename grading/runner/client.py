@@ -11,8 +11,8 @@ from typing import Any
 
 from grading.runner.job import Cancelled, Job
 from grading.runner.outcome import Outcome, Progress
-from grading.runner.protocol import DeadlineError, ProtocolError, TooLargeError, pack_frame, receive_frame, send_frame
-from grading.runner.wire import MAX_HEADER, address, pack_job
+from grading.runner.protocol import DeadlineError, Frame, ProtocolError, TooLargeError, pack_frame, receive_frame, send_frame
+from grading.runner.wire import MAX_HEADER, MAX_PAYLOAD, address, pack_job
 
 CONNECT_S = 5.0
 SLACK_S = 300.0  # over the wall limit, for starting, for the checks' own time, and for a busy machine
@@ -36,16 +36,17 @@ def run_job(
 ) -> Outcome:
     """Have the host judge a hand-in. Raises HostUnavailable or HostStopping; Cancelled after `cancelled` was set, with the job killed."""
     try:
-        frame = pack_job(job)
+        packed = pack_job(job)
     except TooLargeError as error:
         raise HostUnavailable(f"the job cannot be sent: {error}") from error
     end = time.monotonic() + job.limits.wall_s + SLACK_S
     with _connected(socket_path) as connection:
-        send_frame(connection, frame, time.monotonic() + SLACK_S)
+        send_frame(connection, packed, time.monotonic() + SLACK_S)
         while True:
-            answer = _next(connection, end, cancelled)
+            frame = _next(connection, end, cancelled)
+            answer = frame.header
             if "outcome" in answer:
-                return Outcome.from_json(answer["outcome"])
+                return Outcome.from_json(answer["outcome"], frame.payload)
             if "stopping" in answer:
                 raise HostStopping("the runner host was stopped")
             if "refused" in answer:
@@ -77,13 +78,13 @@ def _connected(socket_path: Path) -> Iterator[socket.socket]:
             raise HostUnavailable(f"the runner host went away: {error or 'no answer in time'}") from error
 
 
-def _next(connection: socket.socket, end: float, cancelled: threading.Event | None) -> dict[str, Any]:
+def _next(connection: socket.socket, end: float, cancelled: threading.Event | None) -> Frame:
     while cancelled and not _readable(connection):
         if cancelled.is_set():
             raise Cancelled
         if time.monotonic() > end:
             raise DeadlineError
-    return receive_frame(connection, end, max_header=MAX_HEADER).header
+    return receive_frame(connection, end, max_header=MAX_HEADER, max_payload=MAX_PAYLOAD)
 
 
 def _readable(connection: socket.socket) -> bool:

@@ -15,7 +15,8 @@ class Cancelled(Exception):  # noqa: N818 - an event
 
 @dataclass(frozen=True)
 class Job:
-    """One hand-in to judge. `files`: relative path → content; `entry`: the files that are imported before the first check."""
+    """One hand-in to judge. `files`: relative path → content; `entry`: the files that are imported before the first check; `outputs`:
+    patterns of the files that are kept of what the visible checks leave behind."""
 
     bundle: bytes
     files: Mapping[str, bytes]
@@ -24,6 +25,8 @@ class Job:
     runtime: Runtime
     seed: int
     entry: tuple[str, ...]
+    outputs: tuple[str, ...] = ()
+    outputs_mb: int = 10
 
     def __post_init__(self) -> None:
         for name in self.files:

@@ -24,6 +24,8 @@ SCORE_RELEASES: tuple[ScoreRelease, ...] = ("at_once", "after_due", "after_publi
 KINDS: tuple[Kind, ...] = ("theory", "practice")
 LATE_KEYS = ("percent_per_day", "days", "steps", "base", "scope", "day_rule", "grace_minutes", "after_last")
 
+MOST_OUTPUTS_MB = 50
+
 _SLUG = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _CHECK_ID = re.compile(r"[a-z0-9]+([-_.][a-z0-9]+)*")
 _PRELUDE = re.compile(r"[A-Za-z]\w*\.py")
@@ -65,6 +67,8 @@ class ComponentSpec:
     score_release: ScoreRelease = "after_published"
     hand_ins_per_day: int = 20
     notebook: NotebookSpec = field(default_factory=NotebookSpec)
+    outputs: tuple[str, ...] = ()  # shell patterns of the files that are kept of what the visible checks leave behind
+    outputs_mb: int = 10
 
     @property
     def entry(self) -> tuple[str, ...]:
@@ -164,8 +168,8 @@ class _Reader:
         return dues
 
     def component(self, table: Table, kind: Kind, rows: tuple[Table, ...]) -> ComponentSpec:
-        required, allowed = table.texts("required"), table.texts("allowed", ())
-        for key, names in (("required", required), ("allowed", allowed)):
+        required, allowed, outputs = table.texts("required"), table.texts("allowed", ()), table.texts("outputs", ())
+        for key, names in (("required", required), ("allowed", allowed), ("outputs", outputs)):
             for name in names:
                 if "/" in name or "\\" in name or name.startswith("."):
                     raise table.error(f'{key} holds "{name}"; give file names without folders, such as "mlp.py".', key)
@@ -197,7 +201,11 @@ class _Reader:
             score_release=cast("ScoreRelease", release),
             hand_ins_per_day=table.whole("hand_ins_per_day", 20, least=1),
             notebook=_notebook(table.table("notebook"), judged=bool(checks) and any(name.endswith(NOTEBOOK) for name in required)),
+            outputs=outputs,
+            outputs_mb=table.whole("outputs_mb", 10, least=1, most=MOST_OUTPUTS_MB),
         )
+        if outputs and not any(check.visibility == "visible" for check in checks):
+            raise table.error("outputs come of visible checks, and there is none; leave the line out.", "outputs")
         if checks:
             _look_at_entry(component.entry, table)
         table.finish()

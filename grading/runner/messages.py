@@ -45,6 +45,13 @@ NOTEBOOK_RUN_ALL = "In {file} every cell was run. These lines were not, because 
 NOTEBOOK_GIVEN = "this homework sets it"
 LEFT_OUT = " It is set in {place}, which was not run{why}."
 
+OUTPUT_NAME = "{file} was not kept: this homework asks for {accepted}."
+OUTPUT_SIZE = "{file} was not kept: with it the files would take more than {limit}."
+OUTPUT_TWICE = "{file} was kept once: another process of this run wrote a file of that name before."
+OUTPUT_NUMBER = "{file} was not kept: at most {most} files are."
+OUTPUT_BROKEN = "The rest was not kept: something other than files was written to their connection."
+OUTPUT_LOST = "The files were not handed over: {why}"
+
 
 def seconds(value: float) -> str:
     return f"{value:g} s"

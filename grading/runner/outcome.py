@@ -5,6 +5,8 @@ from dataclasses import asdict, dataclass, field
 from decimal import Decimal
 from typing import Any, Literal, cast
 
+from grading.runner.outputs import OutputFile
+
 Kind = Literal["ok", "student", "assignment", "system"]
 Stage = Literal["starting", "visible", "hidden", "finishing"]
 
@@ -38,7 +40,8 @@ class Outcome:
 
     ok: every check was judged, whatever the points. student: the student's code kept a check from being judged. assignment: the
     instructor's checks failed. system: ours; never graded, never costs an attempt.
-    `output` is what the visible checks' student process printed, capped, decoded with replacement: escape it on display.
+    `output` is what the visible checks' student process printed, capped, decoded with replacement: escape it on display. `files` are what
+    it left behind, and `files_dropped` says what was not kept. As JSON the outcome names the files; their content is `payload`, beside it.
     """
 
     kind: Kind
@@ -50,6 +53,12 @@ class Outcome:
     message: str = ""
     staff_message: str = ""
     provenance: Mapping[str, object] = field(default_factory=dict)
+    files: tuple[OutputFile, ...] = ()
+    files_dropped: tuple[str, ...] = ()
+
+    @property
+    def payload(self) -> bytes:
+        return b"".join(file.content for file in self.files)
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -62,10 +71,24 @@ class Outcome:
             "message": self.message,
             "staff_message": self.staff_message,
             "provenance": dict(self.provenance),
-        }
+        } | self._files_json()
+
+    def _files_json(self) -> dict[str, Any]:
+        if not self.files and not self.files_dropped:
+            return {}
+        named = [{"name": file.name, "sha256": file.sha256, "size": file.size} for file in self.files]
+        return {"files": named, "files_dropped": list(self.files_dropped)}
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> "Outcome":
+    def from_json(cls, data: Mapping[str, Any], payload: bytes | memoryview = b"") -> "Outcome":
+        """ValueError when the files are not in `payload`, one after the other."""
+        files, at = [], 0
+        for file in data.get("files", ()):
+            content = bytes(payload[at : at + file["size"]])
+            files.append(OutputFile(**file, content=content))
+            at += len(content)
+        if at != len(payload) or any(len(file.content) != file.size for file in files):
+            raise ValueError("an outcome whose files are not in its payload")
         return cls(
             kind=cast("Kind", data["kind"]),
             points=Decimal(data["points"]),
@@ -76,6 +99,8 @@ class Outcome:
             message=data["message"],
             staff_message=data["staff_message"],
             provenance=data["provenance"],
+            files=tuple(files),
+            files_dropped=tuple(data.get("files_dropped", ())),
         )
 
 

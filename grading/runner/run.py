@@ -32,6 +32,7 @@ from grading.runner.job import Cancelled, Job
 from grading.runner.limits import Limits
 from grading.runner.manifest import CheckSpec
 from grading.runner.outcome import CheckResult, Kind, Outcome, Progress, Stage
+from grading.runner.outputs import MEGABYTE, PIPE_BYTES, READ_BYTES, Collector, Intake, pipe, read_pipe
 from grading.runner.protocol import Frame, FrameBuffer, pack_frame, plain, send_frame
 from grading.runner.sandbox import Exit, Sandbox
 from grading.runner.tiers import Tier
@@ -53,6 +54,8 @@ class _Student:
     hidden: bool
     output: int = -1  # the pipe that it prints to
     printed: int = 0
+    files: int = -1  # the pipe that it hands files over by
+    intake: Intake = field(kw_only=True)
     killed_for: str = ""
     ending: dict[str, Any] | None = None  # the checker's "ended" that waits for an answer
     answer_by: float = 0.0
@@ -92,6 +95,7 @@ class Run:
         self._done = False
         self._first_answer = 0.0
         self._specs = {spec.id: spec for spec in self.job.checks}
+        self._files = Collector(self.job.outputs, self.job.outputs_mb * MEGABYTE, self.job.files)
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -155,6 +159,7 @@ class Run:
             "entry": list(self.job.entry),
             "files": [(name, len(content)) for name, content in self.job.files.items()],
             "bundle_size": len(self.job.bundle),
+            "outputs": {"patterns": self.job.outputs, "limit": self.job.outputs_mb * MEGABYTE} if self.job.outputs else {},
         }
         text = json.dumps(header).encode()
         return b"".join([len(text).to_bytes(4), text, self.job.bundle, *self.job.files.values()])
@@ -171,6 +176,11 @@ class Run:
             else:
                 output, stdout = os.pipe()
             theirs_only.callback(os.close, stdout)
+            files, fds = -1, [theirs.fileno()]
+            if self.job.outputs and not hidden:
+                files, writing = pipe()
+                theirs_only.callback(os.close, writing)
+                fds.append(writing)
             limits = self.job.limits
             try:
                 process = self.factory.start(
@@ -181,15 +191,16 @@ class Run:
                     memory_mb=limits.memory_mb,
                     stdout=stdout,
                     stderr=stdout,
-                    fds=[theirs.fileno()],
+                    fds=fds,
                     extra_scratch=self._size,
                 )
             except OSError:
                 ours.close()
-                if output >= 0:
-                    os.close(output)
+                for fd in (output, files):
+                    if fd >= 0:
+                        os.close(fd)
                 raise
-        student = _Student(process, ours, hidden, output)
+        student = _Student(process, ours, hidden, output, files=files, intake=Intake(self._files))
         number = len(self.students)
         self.students[number] = student
         self._stack.callback(self._let_go, student)
@@ -197,6 +208,8 @@ class Run:
         if output >= 0:
             os.set_blocking(output, False)
             self._selector.register(output, selectors.EVENT_READ, lambda: self._read_output(student))
+        if files >= 0:
+            self._selector.register(files, selectors.EVENT_READ, lambda: self._read_files(student))
         return number
 
     def _let_go(self, student: _Student) -> None:
@@ -206,6 +219,9 @@ class Run:
         if student.output >= 0:
             os.close(student.output)
             student.output = -1
+        if student.files >= 0:
+            os.close(student.files)
+            student.files = -1
 
     # The loop
 
@@ -285,6 +301,22 @@ class Run:
                 self._kill(student, "output")
             self._progress(throttle=0.5)
 
+    def _read_files(self, student: _Student) -> bool:
+        """Take what waits in the pipe; False when nothing does."""
+        piece = read_pipe(student.files)
+        if piece:
+            student.intake.feed(piece)
+        if piece is None or not student.intake.open:
+            self._selector.unregister(student.files)
+            os.close(student.files)
+            student.files = -1
+        return bool(piece) and student.files >= 0
+
+    def _drain_files(self, student: _Student) -> None:
+        for _ in range(PIPE_BYTES // READ_BYTES + 1):
+            if student.files < 0 or not self._read_files(student):
+                return
+
     # What the checker says
 
     def _read_control(self) -> None:
@@ -318,6 +350,8 @@ class Run:
             self._take_result(header)
         elif event == "ended":
             self._end_student(header)
+        elif event == "lost":
+            self._files.drop(messages.OUTPUT_LOST.format(why=plain(str(header["message"]))))
         elif event == "assignment":
             raise _AssignmentFailure(header["message"])
         elif event == "done":
@@ -349,6 +383,7 @@ class Run:
         assert header is not None
         student.ending = None
         if header["why"] == "done":
+            self._drain_files(student)
             self._reply({"message": ""})
             return
         self._drain(student)
@@ -443,6 +478,8 @@ class Run:
             seconds=round(time.monotonic() - self._started, 2),
             checks=results,
             output=self._shown(),
+            files=tuple(self._files.files.values()),
+            files_dropped=tuple(self._files.dropped),
             message=message,
             staff_message=plain(staff_message),
             provenance={

@@ -102,12 +102,12 @@ def _serve_one(host: Host, connection: socket.socket, stop: threading.Event) -> 
         finally:
             finished.set()
             guard.join()
-        _send(connection, {"outcome": outcome.to_json()})
+        _send(connection, {"outcome": outcome.to_json()}, outcome.payload)
 
 
-def _send(connection: socket.socket, header: dict[str, object]) -> None:
+def _send(connection: socket.socket, header: dict[str, object], payload: bytes = b"") -> None:
     try:
-        frame = pack_frame(header, max_header=MAX_HEADER)
+        frame = pack_frame(header, payload, max_header=MAX_HEADER, max_payload=MAX_PAYLOAD)
     except TooLargeError as error:
         frame = pack_frame({"refused": f"the answer is too large: {error}"})
     send_frame(connection, frame, time.monotonic() + ANSWER_S)

@@ -8,7 +8,7 @@ from typing import Any
 
 from grading.runner.confine import confine
 
-CHANNEL = 4
+CHANNEL, FILES = 4, 5
 
 
 def main(argument: dict[str, Any]) -> None:
@@ -18,5 +18,5 @@ def main(argument: dict[str, Any]) -> None:
     channel = socket.socket(fileno=CHANNEL)
     channel.setblocking(False)
     with contextlib.suppress(BaseException):
-        Answerer(channel, argument["seed"], argument["threads"]).serve()
+        Answerer(channel, argument["seed"], argument["threads"], FILES).serve()
     os._exit(0)

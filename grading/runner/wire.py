@@ -41,6 +41,8 @@ def pack_job(job: Job) -> bytes:
         "runtime": {"name": job.runtime.name, "python": str(job.runtime.python), "digest": job.runtime.digest},
         "seed": job.seed,
         "entry": list(job.entry),
+        "outputs": list(job.outputs),
+        "outputs_mb": job.outputs_mb,
         "bundle": len(job.bundle),
         "files": [(name, len(content)) for name, content in job.files.items()],
     }
@@ -66,4 +68,6 @@ def unpack_job(frame: Frame) -> Job:
         runtime=Runtime(runtime["name"], Path(runtime["python"]), runtime["digest"]),
         seed=header["seed"],
         entry=tuple(header["entry"]),
+        outputs=tuple(header["outputs"]),
+        outputs_mb=header["outputs_mb"],
     )

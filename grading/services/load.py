@@ -123,6 +123,8 @@ def _save_component(
         limits=asdict(spec.limits),
         runtime=spec.runtime,
         queue=spec.queue,
+        outputs=list(spec.outputs),
+        outputs_mb=spec.outputs_mb,
         score_release=spec.score_release,
     )
     _save_section_dues(component, spec, sections, changes)

@@ -71,8 +71,20 @@ def file_raw(request: HttpRequest, course: str, pk: int, file_pk: int) -> HttpRe
     """The bytes as they were handed in: always a download, so that nothing in them can run on this site."""
     reader = member(request, course)
     row = access.submission_file(access.submission_read(reader, pk), file_pk)
-    name = row.path.rsplit("/", 1)[-1]
-    response = downloads.attachment(row.sha256, filename=name, content_type="application/octet-stream")
+    return _download(row.sha256, row.path.rsplit("/", 1)[-1])
+
+
+@login_required
+@require_safe
+def output_raw(request: HttpRequest, course: str, pk: int, file_pk: int) -> HttpResponseBase:
+    """The bytes as the run left them: a student's code wrote them, so they are a download as well."""
+    reader = member(request, course)
+    row = access.output_file(access.submission_read(reader, pk), file_pk)
+    return _download(row.sha256, row.name)
+
+
+def _download(sha256: str, name: str) -> HttpResponseBase:
+    response = downloads.attachment(sha256, filename=name, content_type="application/octet-stream")
     response["Content-Security-Policy"] = "sandbox; default-src 'none'"
     response["X-Content-Type-Options"] = "nosniff"
     return response

@@ -97,7 +97,9 @@ def job(
     limits: Limits = QUICK,
     entry: tuple[str, ...] = ("mlp.py",),
     more: Mapping[str, str] | None = None,
+    outputs: tuple[str, ...] = (),
+    outputs_mb: int = 10,
 ) -> Job:
     """`more`: further files of the homework's folder."""
     files = {"mlp.py": code.encode()} if isinstance(code, str) else code
-    return Job(bundle(checks, more=more), files, specs, limits, runtime, seed=1008, entry=entry)
+    return Job(bundle(checks, more=more), files, specs, limits, runtime, seed=1008, entry=entry, outputs=outputs, outputs_mb=outputs_mb)

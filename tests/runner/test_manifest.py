@@ -83,6 +83,12 @@ def test_a_homework_is_read_with_its_components_checks_and_limits(folder: Path) 
     ]
 
 
+def test_a_practice_may_ask_for_files_that_runs_leave_behind(folder: Path) -> None:
+    assert (load_manifest(folder).components[1].outputs, load_manifest(folder).components[1].outputs_mb) == ((), 10)
+    (folder / "homework.toml").write_text(TOML.replace("hand_ins_per_day = 12", 'outputs = ["*.png"]\noutputs_mb = 3'))
+    assert (load_manifest(folder).components[1].outputs, load_manifest(folder).components[1].outputs_mb) == (("*.png",), 3)
+
+
 def test_a_check_may_name_the_group_whose_process_it_shares(folder: Path) -> None:
     (folder / "homework.toml").write_text(TOML.replace("fresh = true", 'fresh = "training"'))
     assert [check.fresh for check in load_manifest(folder).components[1].checks] == [False, "training"]
@@ -118,6 +124,19 @@ MISTAKES = [
     ("points = 30", "points = -30", "points = -30 is refused; it must be a number from 0 to 99999.", ""),
     ("points = 30", "points = nan", "points = NaN is refused; it must be a number from 0 to 99999.", ""),
     ("points = 30", 'points = "30"', 'points = "30" is text; it must be a number.', ""),
+    (
+        "hand_ins_per_day = 12",
+        'outputs = ["plots/*.png"]',
+        'outputs holds "plots/*.png"; give file names without folders, such as "mlp.py".',
+        "",
+    ),
+    ("hand_ins_per_day = 12", "outputs_mb = 60", "outputs_mb = 60 is refused; it must be a whole number from 1 to 50.", ""),
+    (
+        'required = ["theory.pdf"]',
+        'outputs = ["*.png"]\nrequired = ["theory.pdf"]',
+        "outputs come of visible checks, and there is none; leave the line out.",
+        "",
+    ),
     ("fresh = true", "fresh = 1", "fresh = 1 is a whole number; it must be true, false or a name.", ""),
     ("fresh = true", 'fresh = " "', "fresh is empty; write it, or leave the line out.", ""),
     ("points = 30", "points = 29.995", "points = 29.995 is refused; it must have at most 2 decimals.", ""),
