@@ -77,7 +77,7 @@ class Modules:
         if _is_memory(error):
             return Problem("memory", "")
         text = _described(error)
-        if isinstance(error, NameError) and error.name:
+        if type(error) is NameError and error.name:  # and not of a local variable
             found = [left[error.name] for left in self._left.values() if error.name in left]
             text += f".{_left_out(found[0])}" if found else ""
         return Problem("raised", text, _builtin(error))

@@ -179,7 +179,7 @@ class Execution:
             source, magics = without_magics(cell)
             lines = cell.source.splitlines(keepends=True)
             linecache.cache[cell.file] = (len(cell.source), None, lines, cell.file)  # without a time it is never looked for on disk
-            tree = _understood(cell, lambda source=source, cell=cell: ast.parse(source, cell.file))  # type: ignore[misc]  # defaults
+            tree = _understood(cell, functools.partial(ast.parse, source, cell.file))
             if self._mode == "run-all":
                 self.left += magics
                 self._execute(tree, cell)
@@ -293,7 +293,10 @@ def _is_harmless(function: ast.expr) -> bool:
         return function.id in _FUNCTIONS
     if not isinstance(function, ast.Attribute):
         return False
-    return function.attr in _METHODS or ast.unparse(function) in _DOTTED or ast.unparse(function.value) == "math"
+    owner = ast.unparse(function.value)
+    if owner in ("nn", "torch.nn"):
+        return function.attr.endswith("Loss")
+    return function.attr in _METHODS or f"{owner}.{function.attr}" in _DOTTED or owner == "math"
 
 
 def _bound(node: ast.stmt) -> Iterator[str]:

@@ -186,6 +186,7 @@ CONSTANTS = [
     "import os.path as p, json",
     "def f(): return g()",
     "async def f(): pass",
+    "class nn:\n    BCELoss = dict\nloss = nn.BCELoss()",
     "class A:\n    made = [len('x') for _ in range(3)]\n    print('a class body is run')",
     "@staticmethod\ndef f(): pass",
     "def f(x=len('a')): pass",
@@ -193,6 +194,7 @@ CONSTANTS = [
 ]
 OTHER = [
     "model = GRUMemory(64)",
+    "layer = nn.Linear(3, 4)",
     "losses = [step() for _ in range(3)]",
     "print('hello')",
     "size",
