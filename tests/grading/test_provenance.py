@@ -213,6 +213,16 @@ def test_another_bundle_with_the_same_autograder_marks_nothing(
     assert (set(marks(student, submission).values()), set(marks(grader, submission).values())) == ({0}, {0})
 
 
+def test_a_page_full_of_marks_stays_light(homework: Homework, grader: Enrollment) -> None:
+    for _ in range(100):  # of one page
+        student = member(homework.course)
+        factories.SubmissionFactory.create(component=factories.component(homework, "theory"), enrollment=student)
+        judged(homework, student)
+    change_autograder(homework)
+    content = signed_in(grader).get(reverse("homework-staff", args=[homework.course.slug, homework.slug])).content
+    assert (len(MARK.findall(content.decode())), len(content) < 60_000) == (100, True)
+
+
 def test_each_is_told_what_to_do(homework: Homework, submission: Submission, student: Enrollment, grader: Enrollment) -> None:
     change_autograder(homework)
     of_student = signed_in(student).get(page_of(submission)).content.decode()
