@@ -34,7 +34,11 @@ def test_sign_in_hand_in_watch_score_and_verified_receipt(page: Page, site: Site
     expect(page.get_by_role("heading", name="Result")).to_be_visible(timeout=RUN_MS)
     expect(page.locator("#live .big").first).to_have_text("50")
     expect(page.locator("table.score-lines tr.sum td")).to_have_text("50.00 of 50")
+    page.get_by_text("How this was run").click()
+    expect(page.locator("#live dl.facts")).to_contain_text("namespaces")
     assert_accessible(page)
+    page.locator("#live .digest").first.click()
+    assert re.fullmatch("[0-9a-f]{64}", page.evaluate("getSelection().toString()").strip())  # shown shortened, copied whole
 
     page.locator("a[href^='/receipts/']").first.click()
     receipt = page.locator("pre.receipt").inner_text()
@@ -89,6 +93,7 @@ def test_a_syntax_error_on_a_phone(page: Page, site: Site) -> None:
     page.wait_for_url(re.compile(r"/submissions/\d+/"))
     expect(page.get_by_role("heading", name="Result")).to_be_visible(timeout=RUN_MS)
     expect(page.locator("#live")).to_contain_text("syntax error on line")
+    page.get_by_text("How this was run").click()
     assert_accessible(page)
     wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
     assert wide == 0
