@@ -232,7 +232,9 @@ class ResultShape(Shape):
     points = serializers.SerializerMethodField(help_text="From the checks, before anything is taken off; null where you may not see them.")
     max_points = Points(source="result.max_points")
     checks = CheckShape(source="card.rows", many=True)
-    output = serializers.CharField(source="card.output", allow_blank=True, help_text="What your code printed in the visible checks.")
+    output = serializers.CharField(
+        source="card.output", allow_blank=True, help_text="What was printed in the visible checks; of a notebook, also what was not run."
+    )
     staff_message = serializers.CharField(source="card.staff_message", allow_blank=True, help_text="Empty for students.")
     recorded = serializers.BooleanField(source="card.recorded", help_text="A real run of the demonstration, made beforehand.")
     earlier_version = serializers.BooleanField(source="earlier", help_text=EARLIER)

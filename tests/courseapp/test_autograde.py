@@ -18,7 +18,7 @@ from grading.runner.runtimes import Runtime
 from grading.services.archives import RefusedError
 
 COURSE = Path(__file__).resolve().parents[2] / "examples" / "ds-ga-1008"
-HW0, HW1, HW2 = COURSE / "hw0-warmup", COURSE / "hw1-backprop", COURSE / "hw2-recurrent"
+HW0, HW1 = COURSE / "hw0-warmup", COURSE / "hw1-backprop"
 DEMO = COURSE / "demo" / "hw1-backprop"
 
 
@@ -57,9 +57,11 @@ def test_a_folder_that_is_no_homework_is_a_usage_error(tmp_path: Path) -> None:
     assert (status, err) == (2, f"{tmp_path} has no homework.toml; give the folder of a homework.")
 
 
-def test_a_homework_without_checks_is_a_usage_error() -> None:
-    status, _, err = autograde(HW2, DEMO / "correct-plain")
-    assert (status, err) == (2, f"{HW2} declares no checks; people grade this homework.")
+def test_a_homework_without_checks_is_a_usage_error(warmup: Path) -> None:
+    text = (warmup / "homework.toml").read_text()
+    (warmup / "homework.toml").write_text(text[: text.index("[[check]]")])
+    status, _, err = autograde(warmup, DEMO / "correct-plain")
+    assert (status, err) == (2, f"{warmup} declares no checks; people grade this homework.")
 
 
 def test_a_mistake_in_homework_toml_is_named_with_its_line(warmup: Path) -> None:

@@ -80,7 +80,7 @@ def test_late_ones_come_in_day_by_day() -> None:
     assert days_late(wall("2023-10-27")) == [1, 1, 2, 3, 4]
 
 
-@pytest.mark.parametrize("homework", [WARMUP, BACKPROP])
+@pytest.mark.parametrize("homework", [WARMUP, BACKPROP, "hw2-recurrent"])
 def test_the_recorded_runs_are_of_the_files_as_they_are(homework: str) -> None:
     """Fails when a homework or a sample has changed: make demo-data records them anew."""
     recording = Recording.read(RECORDED)

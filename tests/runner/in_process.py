@@ -18,7 +18,8 @@ from typing import Any
 
 import torch
 
-from grading.runner import checks
+from grading.runner import checkpoints, checks, notebook
+from grading.runner.entry import NOTEBOOK, notebook_spec
 from grading.runner.protocol import Ref
 from grading.runner.values import pack, unpack
 
@@ -27,13 +28,16 @@ class InProcess:
     """Answers like the student's process, in this one."""
 
     def __init__(self, module: ModuleType, carry: Callable[[Any], Any]) -> None:
+        assert module.__file__
         self.module = module
+        self.folder = Path(module.__file__).parent
         self.carry = carry
         self.objects: list[Any] = []
         self.arguments: list[Any] = []
 
-    def file(self, _name: str) -> memoryview | None:
-        return None
+    def file(self, name: str) -> memoryview | None:
+        path = self.folder / name
+        return memoryview(path.read_bytes()) if path.is_file() else None
 
     def ask(self, operation: str, **arguments: Any) -> Any:
         there = self.carry(arguments)
@@ -54,13 +58,12 @@ class InProcess:
         return getattr(self.module, name.partition(".")[2])
 
     def do_new(self, name: str, args: list[Any], kwargs: dict[str, Any]) -> Any:
-        self.arguments = args
-        return self.find(name)(*args, **kwargs)
+        return self.do_call(name, args, kwargs)
 
     def do_call(self, name: str, args: list[Any], kwargs: dict[str, Any], ref: Ref | None = None) -> Any:
-        self.arguments = args
+        self.arguments = [self.objects[value.number] if isinstance(value, Ref) else value for value in args]
         target = self.find(name) if ref is None else getattr(self.objects[ref.number], name)
-        return target(*args, **kwargs)
+        return target(*self.arguments, **kwargs)
 
     def do_get(self, ref: Ref, name: str) -> Any:
         return getattr(self.objects[ref.number], name)
@@ -69,6 +72,12 @@ class InProcess:
         there = getattr(self.objects[ref.number], name)
         for key, tensor in value.items():
             there[key].copy_(tensor)
+
+    def do_load_state(self, ref: Ref, file: str) -> None:
+        try:
+            checkpoints.load_state(self.objects[ref.number], ref.kind, self.folder / file)
+        except checkpoints.CheckpointError as error:
+            raise checks.Failed(str(error)) from None
 
     def do_argument(self, index: int) -> Any:
         return self.arguments[index]
@@ -87,12 +96,26 @@ def across(value: Any) -> Any:
     return unpack(json.loads(json.dumps(data)), memoryview(payload))
 
 
-def load(path: Path) -> ModuleType:
+def load(path: Path, homework: Path) -> ModuleType:
+    if path.suffix == NOTEBOOK:
+        return load_notebook(path, homework)
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
+    return module
+
+
+def load_notebook(path: Path, homework: Path) -> ModuleType:
+    settings = notebook_spec(homework)
+    module = ModuleType(path.stem)
+    module.__file__ = str(path)
+    notebook.stand_in(module)
+    execution = notebook.Execution(module, settings.mode)
+    if settings.prelude:
+        execution.prelude(settings.prelude, (homework / settings.prelude).read_text())
+    execution.run(notebook.read(path))
     return module
 
 
@@ -116,7 +139,7 @@ def main(homework: str, seeds: int, *files: str) -> dict[str, dict[str, tuple[in
     assert declared == set(checks.registered), declared ^ set(checks.registered)
     report = {}
     for file in files:
-        module = load(Path(file))
+        module = load(Path(file), folder)
         results = {}
         for check_id, run in checks.registered.items():
             messages = [judge(check_id, run, module, seed) for seed in range(seeds)]

@@ -49,6 +49,25 @@ LOST: dict[str, tuple[set[str], str]] = {
     "partial-double": (FORWARD | BACKWARD | BATCHED, "y_hat: expected dtype float32, got float64. Keep to float32"),
     "partial-losses-only": (FORWARD | BACKWARD | BATCHED, "NotImplementedError: forward is yours to write"),
 }
+FIXED_WEIGHTS, VARIABLE_WEIGHTS = {"fixed-weights", "fixed-accuracy"}, {"variable-limits", "variable-accuracy"}
+ROWS = {"fixed-rows", "fixed-causal", "variable-rows"}
+VARIABLE = {f"variable-{name}" for name in ("shapes", "rows", "text", "training", "limits", "accuracy")}
+LOST_RECURRENT: dict[str, tuple[set[str], str]] = {
+    "partial-fixed-only": (VARIABLE, "NotImplementedError: VariableDelayGRUMemory is yours to write"),
+    "partial-no-weights": (FIXED_WEIGHTS | VARIABLE_WEIGHTS, "gru_memory.safetensors was not handed in."),
+    "partial-batch-first": (
+        ROWS | FIXED_WEIGHTS | VARIABLE_WEIGHTS,
+        "is answered differently alone than in a batch of 4. Is batch_first=True missing?",
+    ),
+    "partial-old-weights": (
+        FIXED_WEIGHTS,
+        "% of the characters are right; 99 % are asked for. They are right for delays that are one shorter.",
+    ),
+    "partial-future": (
+        {"fixed-causal"} | FIXED_WEIGHTS,
+        "The answers before character 5 change with it: the network looks into the future.",
+    ),
+}
 LOST_WARMUP = {
     "partial-torch-std": {"standardize", "standardize-constant"},
     "partial-loops": {"one-hot", "one-hot-missing", "standardize-constant"},
@@ -83,6 +102,7 @@ def named(homework: str, start: str) -> list[str]:
         ("hw0-warmup", named("hw0-warmup", "correct"), 200),
         ("hw1-backprop", ["correct-plain", "correct-einsum", "correct-numpy"], 200),  # they round differently
         ("hw1-backprop", ["correct-classes", "correct-closures", "correct-loops", "correct-where"], 20),
+        ("hw2-recurrent", named("hw2-recurrent", "correct"), 2),  # they train a little
     ],
 )
 def test_correct_hand_ins_pass_every_check_on_every_seed(torch_runtime: Runtime, homework: str, names: list[str], seeds: int) -> None:
@@ -94,13 +114,16 @@ def test_correct_hand_ins_pass_every_check_on_every_seed(torch_runtime: Runtime,
 
 
 @pytest.mark.sandbox
-def test_partial_hand_ins_lose_what_is_wrong_and_read_why(torch_runtime: Runtime) -> None:
-    assert named("hw1-backprop", "partial") == sorted(LOST)
-    report = judged(torch_runtime, "hw1-backprop", 5, list(LOST))
+@pytest.mark.parametrize(("homework", "expected", "seeds"), [("hw1-backprop", LOST, 5), ("hw2-recurrent", LOST_RECURRENT, 1)])
+def test_partial_hand_ins_lose_what_is_wrong_and_read_why(
+    torch_runtime: Runtime, homework: str, expected: dict[str, tuple[set[str], str]], seeds: int
+) -> None:
+    assert named(homework, "partial") == sorted(expected)
+    report = judged(torch_runtime, homework, seeds, list(expected))
     for name, rows in report.items():
-        lost, sentence = LOST[name]
+        lost, sentence = expected[name]
         assert {check for check, (passed, *_) in rows.items() if passed == 0} == lost, name
-        assert {check for check, (passed, *_) in rows.items() if passed == 5} == rows.keys() - lost, name
+        assert {check for check, (passed, *_) in rows.items() if passed == seeds} == rows.keys() - lost, name
         assert any(sentence in message for _, _, message in rows.values()), name
 
 
@@ -112,7 +135,7 @@ def test_partial_warm_ups_lose_what_is_wrong(torch_runtime: Runtime) -> None:
 
 
 @pytest.mark.sandbox
-@pytest.mark.parametrize("homework", ["hw0-warmup", "hw1-backprop"])
+@pytest.mark.parametrize("homework", ["hw0-warmup", "hw1-backprop", "hw2-recurrent"])
 def test_the_untouched_starter_earns_nothing(torch_runtime: Runtime, homework: str) -> None:
     (required,) = practice(homework).files_required
     assert (COURSE / "demo" / homework / "broken-untouched" / required).read_text() == (
@@ -130,6 +153,13 @@ def test_points_and_visibility_of_homework_1() -> None:
     assert sum(checks[name].points for name in visible) == 21
     assert not {f"forward-identity-{g}" for g in ("relu", "sigmoid", "identity")} & visible
     assert {check.id for check in checks.values() if check.visibility == "after_due"} == {"batches"}
+
+
+def test_points_and_visibility_of_homework_2() -> None:
+    checks = {check.id: check for check in practice("hw2-recurrent").checks}
+    assert sum(check.points for check in checks.values()) == 50
+    assert sum(check.points for name, check in checks.items() if name.startswith("fixed-")) == 30
+    assert {name for name, check in checks.items() if check.visibility == "hidden"} == {"fixed-accuracy", "variable-accuracy"}
 
 
 @pytest.mark.parametrize("homework", ["hw0-warmup", "hw1-backprop", "hw2-recurrent"])
