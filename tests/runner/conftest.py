@@ -44,12 +44,16 @@ def host() -> Iterator[Host]:
 class OrdinaryUser:
     """A runner host of another user, who owns nothing but a 0700 home: the code, a virtual environment, and the runtime are below it."""
 
+    uid = ORDINARY_UID
+
     def __init__(self, home: Path, runtime: Runtime) -> None:
         version = f"python{sys.version_info.major}.{sys.version_info.minor}"
         base = shutil.which(version, path="/usr/local/bin:/usr/bin")
         if base is None:
             missing(f"There is no {version} in /usr/bin that an ordinary user could run.")
         self.home = home
+        self._base = base
+        self._environment = {"PYTHONPATH": str(home / "code"), "PATH": "/usr/bin:/bin", "PYTHONDONTWRITEBYTECODE": "1"}
         self.socket = home / "run" / "runner.sock"
         packages = self._site_packages(runtime.python)
         self.runtime = Runtime(runtime.name, home / "runtime" / "bin" / "python", runtime.digest)
@@ -72,7 +76,20 @@ class OrdinaryUser:
             group=ORDINARY_UID,
             extra_groups=[],
             cwd=home / "code",
-            env={"PYTHONPATH": str(home / "code"), "PATH": "/usr/bin:/bin", "PYTHONDONTWRITEBYTECODE": "1"},
+            env=self._environment,
+        )
+
+    def run(self, *command: str) -> "subprocess.CompletedProcess[str]":
+        """Have this user's Python do something, with the code and nothing else."""
+        return subprocess.run(
+            [self._base, *command],
+            user=ORDINARY_UID,
+            group=ORDINARY_UID,
+            extra_groups=[],
+            cwd=self.home / "code",
+            env=self._environment,
+            capture_output=True,
+            text=True,
         )
 
     def _site_packages(self, python: Path) -> Path:
