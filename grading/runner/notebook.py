@@ -180,24 +180,28 @@ class Execution:
             lines = cell.source.splitlines(keepends=True)
             linecache.cache[cell.file] = (len(cell.source), None, lines, cell.file)  # without a time it is never looked for on disk
             tree = _understood(cell, functools.partial(ast.parse, source, cell.file))
-            if self._mode == "run-all":
-                self.left += magics
-                self._execute(tree, cell)
-            else:
-                self.left += sorted([*magics, *self._definitions(cell, tree)], key=lambda left: left.line)
+            before = len(self.left)
+            self.left += magics
+            try:
+                if self._mode == "run-all":
+                    self._execute(tree, cell)
+                else:
+                    self._definitions(cell, tree)
+            finally:
+                self.left[before:] = sorted(self.left[before:], key=lambda left: left.line)
 
-    def _definitions(self, cell: Cell, tree: ast.Module) -> Iterator[Left]:
-        """Run the definitions of a cell; gives the rest, a stretch of statements as one."""
+    def _definitions(self, cell: Cell, tree: ast.Module) -> None:
+        """Run the definitions of a cell; the rest is left, a stretch of statements as one."""
         stretch: list[ast.stmt] = []
         for node in [*tree.body, None]:
             if node is not None and not is_definition(node):
                 stretch.append(node)
                 continue
             if stretch:
-                yield _left(cell, stretch)
+                self.left.append(_left(cell, stretch))
                 stretch = []
             if node is not None and (why := self._define(cell, node)):
-                yield _left(cell, [node], why)
+                self.left.append(_left(cell, [node], why))
 
     def _define(self, cell: Cell, node: ast.stmt) -> str:
         """Run one definition; why it was left out, if it was."""

@@ -277,6 +277,12 @@ def test_constants_do_not_change_what_the_prelude_set() -> None:
     assert "device" not in made
 
 
+def test_a_prelude_may_stand_in_for_a_module() -> None:
+    prelude = "import sys, types\nsys.modules['google.colab'] = types.SimpleNamespace(drive=None, files=None)"
+    made, left = ran("from google.colab import drive\ndrive.mount('/content')", prelude=prelude)
+    assert (made, left) == ({"drive": None}, ["1:2 drive.mount('/content')"])
+
+
 def test_a_future_import_holds_for_the_cells_below() -> None:
     for mode in MODES:
         made, left = ran("from __future__ import annotations", "def f(x: not_there): pass", mode=mode)
@@ -468,6 +474,30 @@ def test_a_notebook_that_does_not_load(judge_here: Judge, runtime: Runtime, data
     outcome = judged(judge_here, runtime, data, more=more)
     assert (outcome.kind, outcome.points, outcome.message) == ("student", Decimal(0), message)
     assert {check.judged for check in outcome.checks} == {False}
+
+
+@pytest.mark.sandbox
+def test_the_required_notebook_goes_before_a_file_of_its_name(judge_here: Judge, runtime: Runtime) -> None:
+    """What else was handed in can be imported, and a check finds a notebook in it too."""
+    checks = CHECKS.replace('"work.Scale"', '"more.Scale"')
+    files = {
+        "work.ipynb": document("from helper import FACTOR\n" + TWICE),
+        "work.py": b"raise ValueError('the wrong one')",
+        "helper.py": b"FACTOR = 2",
+        "more.ipynb": document(SCALE),
+    }
+    outcome = judge_here(job(files, runtime, checks=checks, specs=ALL_VISIBLE, entry=("work.ipynb",)))
+    assert [(check.passed, check.message) for check in outcome.checks] == [(True, "")] * 3
+
+
+@pytest.mark.sandbox
+def test_a_local_variable_is_not_one_that_was_left_out(judge_here: Judge, runtime: Runtime) -> None:
+    code = "FACTOR = load()\ndef twice(x):\n    FACTOR += 1\n    return x"
+    outcome = judged(
+        judge_here, runtime, document(code, SCALE), specs=ALL_VISIBLE[:1], checks=CHECKS[: CHECKS.index('@check("twice-hidden")')]
+    )
+    assert outcome.checks[0].message.startswith("UnboundLocalError: ")
+    assert outcome.checks[0].message.endswith(" (in work.ipynb, cell 1, line 3)")
 
 
 @pytest.mark.sandbox
