@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from grading.runner import notebook
 from grading.runner.entry import MODES, NotebookMode, NotebookSpec, entry_files, module_name, notebook_spec
@@ -114,6 +116,32 @@ def test_what_is_no_notebook_is_said_in_a_sentence(written: Callable[[bytes], Pa
     assert str(refused.value) == sentence
 
 
+JSON = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=5) | st.sampled_from(["code", "x = 1", "python"]),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(
+            st.sampled_from(["cells", "worksheets", "cell_type", "source", "input", "metadata", "kernelspec", "language"]),
+            inner,
+            max_size=4,
+        )
+    ),
+    max_leaves=25,
+)
+
+
+@given(st.dictionaries(st.sampled_from(["cells", "worksheets", "metadata"]), JSON) | JSON)
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_whatever_the_json_it_is_cells_or_a_sentence(written: Callable[[bytes], Path], value: Any) -> None:
+    path = written(json.dumps(value).encode())
+    try:
+        found = [cell.source for cell in read(path)]
+    except UnreadableError as refused:
+        found = [str(refused)]
+    assert found
+    assert all(source.strip() for source in found)
+
+
 # Jupyter's own lines
 
 
@@ -141,6 +169,36 @@ MAGICS = {
 @pytest.mark.parametrize(("source", "expected", "lines"), MAGICS.values(), ids=MAGICS)
 def test_only_jupyters_lines_are_taken_out_and_the_others_keep_their_numbers(source: str, expected: str, lines: list[int]) -> None:
     assert python(source) == (expected, lines)
+
+
+LINES = [
+    "%cd a",
+    "!ls (",
+    "x = , ",
+    "if x:",
+    "    y = 1",
+    "    %cd \\",
+    "f(",
+    ")",
+    "len?",
+    "y = !ls",
+    "%%time",
+    "%%bash",
+    "x = 1",
+    "\0",
+    "",
+]
+
+
+@given(st.lists(st.sampled_from(LINES) | st.text(max_size=8), min_size=1, max_size=8).map("\n".join).filter(str.strip))
+@settings(max_examples=300)
+def test_whatever_a_cell_holds_lines_stay_where_they_are(source: str) -> None:
+    found, left = python(source)
+    before, after = source.split("\n"), found.split("\n")
+    assert found == "" or len(after) == len(before)
+    assert left == sorted(set(left))
+    changed = {at for at, (one, other) in enumerate(zip(before, after, strict=False), 1) if one != other}
+    assert found == "" or changed - set(left) <= {at for at in changed if before[at - 2].endswith("\\")}
 
 
 # Definitions
