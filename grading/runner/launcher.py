@@ -45,10 +45,11 @@ CLONE_NEWNS, CLONE_NEWUTS, CLONE_NEWIPC, CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWN
 MNT_DETACH = 2
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS, PR_CAP_AMBIENT = 1, 4, 24, 38, 47
 PR_CAP_AMBIENT_RAISE, PR_CAP_AMBIENT_CLEAR_ALL = 2, 4
-CAP_SYS_ADMIN = 21
+CAP_SETUID, CAP_SYS_ADMIN = 7, 21
 PR_SET_SECUREBITS, SECUREBITS_LOCKED = 28, 0xEF  # noroot, no-setuid-fixup, no-ambient-raise, keep-caps off, all locked
 CAPABILITY_VERSION_3 = 0x20080522
 INSIDE_ID = 1000
+FIRST_SLOT_ID = 2000  # inside; outside it is the plan's first_slot_uid
 SCRATCH = ("/tmp", "/dev/shm")  # noqa: S108 - paths inside the sandbox
 
 
@@ -113,6 +114,10 @@ def drop(uid: int) -> None:
     """Become `uid` with no group but its own, for good."""
     os.setgroups([])
     os.setresgid(uid, uid, uid)
+    become_user(uid)
+
+
+def become_user(uid: int) -> None:
     os.setresuid(uid, uid, uid)
     if os.getresuid() != (uid, uid, uid):
         raise StepError("setresuid", errno.EPERM)
@@ -120,15 +125,48 @@ def drop(uid: int) -> None:
     call("prctl", libc.prctl, PR_SET_DUMPABLE, 1, 0, 0, 0)
 
 
-def enter(flags: int, *, outside_uid: int, outside_gid: int) -> None:
-    """New namespaces, of which the user namespace maps only this user."""
+def enter(flags: int, *, outside_uid: int, outside_gid: int, mapper: "Mapper | None" = None) -> None:
+    """New namespaces, of which the user namespace maps only this user, or what `mapper` can map."""
     call("unshare", libc.unshare, flags | CLONE_NEWUSER)
     try:
         write("/proc/self/setgroups", "deny")
-        write("/proc/self/uid_map", f"{INSIDE_ID} {outside_uid} 1")
+        if mapper is None or not mapper.map():
+            write("/proc/self/uid_map", f"{INSIDE_ID} {outside_uid} 1")
         write("/proc/self/gid_map", f"{INSIDE_ID} {outside_gid} 1")
     except OSError as error:
         raise StepError("uid_map", error.errno or errno.EPERM) from error
+
+
+class Mapper:
+    """A child that is still root, and gives its parent's user namespace a uid for each slot: only root may map others than itself."""
+
+    def __init__(self, plan: dict[str, Any]) -> None:
+        self._ours, theirs = socket.socketpair()
+        self._pid = os.fork()
+        if self._pid:
+            theirs.close()
+            return
+        try:
+            self._ours.close()
+            if theirs.recv(1):
+                lines = f"{INSIDE_ID} {plan['uid']} 1\n{FIRST_SLOT_ID} {plan['first_slot_uid']} {plan['slots']}\n"
+                write(f"/proc/{os.getppid()}/uid_map", lines)
+                theirs.send(b"y")
+        finally:
+            os._exit(0)
+
+    def map(self) -> bool:
+        """False where root does not own those uids itself, as in a container with few of them."""
+        self._ours.send(b"m")
+        mapped = self._ours.recv(1) == b"y"
+        self.close()
+        return mapped
+
+    def close(self) -> None:
+        self._ours.close()
+        if self._pid:
+            os.waitpid(self._pid, 0)
+            self._pid = 0
 
 
 def write(path: str, text: str) -> None:
@@ -197,7 +235,7 @@ def fresh_scratch(plan: dict[str, Any]) -> None:
 
 def lock_mounts() -> None:
     """A second user and mount namespace: mounts that come from a more privileged one keep their flags whatever one may become in here."""
-    enter(CLONE_NEWNS, outside_uid=INSIDE_ID, outside_gid=INSIDE_ID)
+    enter(CLONE_NEWNS, outside_uid=os.geteuid(), outside_gid=os.getegid())
     with contextlib.suppress(OSError):
         write("/proc/sys/user/max_user_namespaces", "0")  # none inside this one; the filter denies making them anyway
 
@@ -209,12 +247,13 @@ def lock_proc() -> None:
     os.close(proc)
 
 
-def keep_capability(number: int) -> None:
-    """Let this one capability, and no other, pass through exec."""
+def keep_capabilities(*numbers: int) -> None:
+    """Have these capabilities and no others, also after an exec."""
     header = (ctypes.c_uint32 * 2)(CAPABILITY_VERSION_3, 0)
-    low = 1 << number
+    low = sum(1 << number for number in numbers)
     call("capset", libc.capset, header, (ctypes.c_uint32 * 6)(low, low, low, 0, 0, 0))
-    call("ambient capability", libc.prctl, PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, number, 0, 0)
+    for number in numbers:
+        call("ambient capability", libc.prctl, PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, number, 0, 0)
 
 
 def confine_self(limits: dict[str, int]) -> None:
@@ -239,7 +278,7 @@ def child(plan: dict[str, Any], fds: list[int], clones: list[tuple[int, str, boo
         call("prctl", libc.prctl, PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         if select.select([lifeline], [], [], 0)[0]:  # the waiter died before the line above
             os._exit(1)
-        keep_capability(CAP_SYS_ADMIN)
+        keep_capabilities(CAP_SETUID, CAP_SYS_ADMIN)
         os.chdir("/tmp")  # noqa: S108
         for place, fd in enumerate(fds):
             os.dup2(fd, place)
@@ -279,7 +318,9 @@ def main() -> None:
         # They are put at 0, 1, 2, … at the end, so the originals must be out of the way.
         fds = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 64) for fd in fds]
         clones = []
+        mapper = None
         if os.geteuid() == 0:
+            mapper = Mapper(plan)
             try:
                 clones = clone_all(plan)
             except StepError as error:
@@ -293,6 +334,7 @@ def main() -> None:
             CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWNET | CLONE_NEWUTS,
             outside_uid=os.geteuid(),
             outside_gid=os.getegid(),
+            mapper=mapper,
         )
         clones = clones or clone_all(plan)
     except StepError as error:

@@ -42,6 +42,7 @@ BOOT_S = 90.0  # for a process to start and import torch on a busy machine
 OWN_S = 60.0  # that the checks themselves may take, besides the student's wall limit
 FLOOD = 64 * 2**20  # bytes of output after which a process is stopped
 CHECKER_MEMORY_MB = 4096
+CHECKER_CPU_S = 600.0
 STAFF_OUTPUT = 8000  # bytes of the checker's own output that staff see
 
 
@@ -130,7 +131,7 @@ class Run:
             "checker_main",
             {},
             interpreter=self._interpreter,
-            limits=Limits(cpu_s=self.job.limits.wall_s + OWN_S + BOOT_S, tmp_mb=512, file_mb=512, processes=64),
+            limits=Limits(cpu_s=CHECKER_CPU_S, tmp_mb=512, file_mb=512, processes=64),
             memory_mb=CHECKER_MEMORY_MB,
             stdout=self._errors.fileno(),
             stderr=self._errors.fileno(),
@@ -239,8 +240,9 @@ class Run:
     def _check_checker(self) -> None:
         if self._done:
             return
-        if self._checker.over_memory():
-            raise _AssignmentFailure(f"the checks used more than {messages.megabytes(CHECKER_MEMORY_MB)} of memory in “{self._now}”")
+        if fault := self._checker.fault():
+            most = messages.megabytes(CHECKER_MEMORY_MB) + " of memory" if fault == "memory" else f"{CHECKER_CPU_S:g} s of processor time"
+            raise _AssignmentFailure(f"the checks used more than {most} in “{self._now}”")
         if not self._checker.ended:
             return
         self._read_control()
@@ -269,8 +271,8 @@ class Run:
                 student.kill_at = 0.0
                 process.kill()
             # Looking takes seconds when a fork bomb has the processors: not before the end of it, and not of what is about to be gone.
-            if not process.killed and process.over_memory():
-                self._kill(student, "memory")
+            if not process.killed and (fault := process.fault()):
+                self._kill(student, fault)
         if student.ending is not None and (process.ended or time.monotonic() > student.answer_by):
             self._answer_ended(student)
 
@@ -395,8 +397,8 @@ class Run:
 
     def _reason(self, student: _Student, header: Mapping[str, Any]) -> str:
         ended = student.sandbox.exit or Exit(-9)
-        if student.killed_for or student.sandbox.over_memory():
-            return student.killed_for or "memory"
+        if fault := student.killed_for or student.sandbox.fault():
+            return fault
         if header["why"] != "closed":
             return str(header["why"])
         if student.kill_at == 0.0 and ended.status == -signal.SIGKILL:

@@ -17,15 +17,26 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from grading.runner import seccomp
+from grading.runner.cgroups import Cgroups
 from grading.runner.interpreter import Interpreter, trees
 from grading.runner.limits import Limits
-from grading.runner.memory import CgroupFiles, ProcessWatch, Watch
-from grading.runner.zygote import MEGABYTE, LaunchError, WarmUpError, Zygote
+from grading.runner.watch import Fault, Watch
+from grading.runner.zygote import MEGABYTE, LaunchError, Numbers, Slot, WarmUpError, Zygote
 
 SCRATCHES = ("/tmp", "/dev/shm")  # noqa: S108 - inside the sandbox
+CPU_SLACK_S = 1.0  # for what starts and ends a process
 CLOSE_S = 60.0  # for a killed process to be reported; past it, every job of its warm process is ended too
 # The first optimizer would import torch._dynamo, for half a second of every job.
-RUNTIME_MODULES = ("numpy", "numpy.random", "torch", "torch._dynamo", "torch.optim", "torch.utils.data", "grading.runner.answering")
+RUNTIME_MODULES = (
+    "numpy",
+    "numpy.random",
+    "torch",
+    "torch._dynamo",
+    "torch.optim",
+    "torch.utils.data",
+    "grading.runner.checker_main",
+    "grading.runner.student_main",
+)
 JOBS_PER_ZYGOTE = 2000
 RUNTIMES_KEPT_WARM = 4
 
@@ -41,8 +52,9 @@ class Exit:
 class Sandbox:
     """One sandboxed process. Register `fileno()` for reading and call `poll()` when it is readable."""
 
-    def __init__(self, zygote: Zygote, control: socket.socket, watch: Watch) -> None:
+    def __init__(self, zygote: Zygote, slot: Slot, control: socket.socket, watch: Watch) -> None:
         self._zygote = zygote
+        self._slot = slot
         self._control = control
         self._watch = watch
         self._scratch: list[int] = []
@@ -78,8 +90,9 @@ class Sandbox:
             elif "exited" in report:
                 self.exit = Exit(report["exited"], report["cpu_s"])
 
-    def over_memory(self) -> bool:
-        return self._watch.exceeded(self._scratch)
+    def fault(self) -> Fault:
+        """Which of its caps it has passed."""
+        return self._watch.fault(self._scratch)
 
     def kill(self) -> None:
         """Have everything in there killed; `exit` follows."""
@@ -99,22 +112,26 @@ class Sandbox:
         for fd in self._scratch:
             os.close(fd)
         self._scratch = []
-        self._watch.close()
+        if self.error and self.error.number == errno.EPIPE:  # nobody is left to fork another
+            self._zygote.drop_slot(self._slot)
+        else:
+            self._zygote.put_back(self._slot)
         self._zygote.let_go()
 
 
 class Factory:
     """Starts sandboxes for one host, and keeps a warm process for each interpreter."""
 
-    def __init__(self, cgroup: CgroupFiles | None = None) -> None:
-        self.cgroup = cgroup
+    def __init__(self, cgroups: Cgroups | None = None) -> None:
+        self.cgroups = cgroups
+        self._numbers = Numbers()
         self._filter_fd = seccomp.sealed(seccomp.build(), "filter")
         self._zygotes: dict[tuple[Interpreter, tuple[str, ...]], Zygote] = {}
         self._lock = threading.Lock()
 
     @property
     def memory_guard(self) -> str:
-        return f"cgroup v{self.cgroup.version}" if self.cgroup else "process sums"
+        return f"cgroup v{self.cgroups.version}" if self.cgroups and "memory" in self.cgroups.folders else "process sums"
 
     def start(
         self,
@@ -134,7 +151,6 @@ class Factory:
 
         Raises OSError, LaunchError, WarmUpError. The first one of an interpreter waits until `modules` are imported.
         """
-        memory_bytes = memory_mb * MEGABYTE
         request = {
             "module": module,
             "argument": {"threads": limits.threads, **argument},
@@ -142,20 +158,27 @@ class Factory:
             "scratch_bytes": limits.tmp_mb * MEGABYTE + extra_scratch,
             "scratch_files": limits.files,
             "rlimits": _rlimits(limits, memory_mb),
-            "grouped": self.cgroup is not None,
+            "counted": "memory" in self.cgroups.folders if self.cgroups else False,
         }
         zygote = self._reserved(interpreter, modules)
         with contextlib.ExitStack() as undo:
             undo.callback(zygote.let_go)
-            watch: Watch = self.cgroup.make(memory_bytes) if self.cgroup else ProcessWatch(memory_bytes)
-            undo.callback(watch.close)
+            slot = zygote.take_slot()
+            undo.callback(zygote.drop_slot, slot)
+            watch = Watch(
+                slot.group,
+                memory_bytes=memory_mb * MEGABYTE,
+                cpu_s=limits.cpu_s + CPU_SLACK_S,
+                processes=limits.processes,
+                threads=limits.threads,
+            )
             ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             undo.callback(ours.close)
-            with theirs, watch.entry() as group:
-                zygote.start(request, [theirs.fileno(), *group, stdout, stderr, *fds])
+            with theirs:
+                slot.start(request, [theirs.fileno(), stdout, stderr, *fds])
             ours.setblocking(False)
             undo.pop_all()
-        return Sandbox(zygote, ours, watch)
+        return Sandbox(zygote, slot, ours, watch)
 
     def _reserved(self, interpreter: Interpreter, modules: tuple[str, ...]) -> Zygote:
         """The interpreter's warm process, ready; started when there is none, or the old one has ended or served for long."""
@@ -165,7 +188,7 @@ class Factory:
             if zygote and (not zygote.alive or zygote.started >= JOBS_PER_ZYGOTE):
                 zygote.retire()
                 zygote = None
-            zygote = zygote or Zygote(interpreter, modules, self._filter_fd)
+            zygote = zygote or Zygote(interpreter, modules, self._filter_fd, self._numbers, self.cgroups)
             zygote.reserve()
             self._zygotes[key] = zygote  # the last one used is the last in order
             if len(self._zygotes) > RUNTIMES_KEPT_WARM:
@@ -186,6 +209,12 @@ class Factory:
         self._reserved(interpreter, RUNTIME_MODULES).let_go()
 
     def close(self) -> None:
+        """Leave nothing behind, once the sandboxes are closed."""
+        self.cool()
+        if self.cgroups:
+            self.cgroups.close()
+
+    def cool(self) -> None:
         """End the warm processes once their sandboxes are closed."""
         with self._lock:
             for zygote in self._zygotes.values():

@@ -11,9 +11,9 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from grading.runner import cgroups
 from grading.runner.interpreter import inspect_interpreter
 from grading.runner.limits import Limits
-from grading.runner.memory import find_cgroup, remove_leftovers
 from grading.runner.sandbox import Factory, Sandbox
 from grading.runner.zygote import LaunchError, WarmUpError
 
@@ -44,10 +44,10 @@ def probe() -> tuple[Tier | Refused, Factory | None]:
     if tuple(int(number) for number in re.findall(r"\d+", release)[:2]) < OLDEST_KERNEL:
         return Refused(f"Linux {release} is too old for the sandbox.", "Use Linux 5.14 or newer."), None
     try:
-        cgroup = find_cgroup()
-        if cgroup:
-            remove_leftovers(cgroup)
-        factory = Factory(cgroup)
+        found = cgroups.find()
+        if found:
+            cgroups.remove_leftovers(found)
+        factory = Factory(found)
     except (RuntimeError, OSError) as error:
         return Refused(f"The system call filter cannot be built: {error}.", "Install libseccomp: apt-get install libseccomp2"), None
     with tempfile.TemporaryFile() as output:
@@ -71,7 +71,7 @@ def probe() -> tuple[Tier | Refused, Factory | None]:
             tier = _judge(sandbox, output.fileno())
         finally:
             sandbox.close()
-            factory.close()
+            factory.cool()
         return tier, factory
 
 

@@ -1,5 +1,6 @@
-"""A warm process as the host sees it: started in its cage, asked to fork, retired, ended. The other side is `zygote_main.py`."""
+"""A warm process and its slots as the host sees them: started, asked to fork, retired, ended. The other side is `zygote_main.py`."""
 
+import errno
 import json
 import os
 import select
@@ -11,10 +12,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from grading.runner.cgroups import Cgroups, Group
 from grading.runner.interpreter import CODE, LIBRARY_LINKS, PACKAGE, Interpreter, trees
+from grading.runner.watch import entry
 
 SANDBOX_UID = 64090  # of nobody; the host's processes and files never have it
+FIRST_SLOT_UID, SLOTS = 1_900_000_000, 4096  # beyond what distributions, containers and systemd hand out
 MEGABYTE = 2**20
+SLOT_S = 30.0  # to fork a slot on a busy machine
 WARM_UP_S = 90.0  # to import a runtime on a busy machine
 
 _DEVICES = ("/dev/null", "/dev/zero", "/dev/urandom", "/dev/random")
@@ -39,13 +44,38 @@ class LaunchError(Exception):
         self.number = number
 
 
+class Slot:
+    """A fork of a warm process with a uid, a control group and a network namespace of its own, for one sandbox at a time."""
+
+    def __init__(self, number: int, group: Group | None) -> None:
+        self.number = number
+        self.group = group
+        self.requests, self.theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+
+    def start(self, request: dict[str, object], fds: Sequence[int]) -> None:
+        """Have a process forked; `fds` as zygote_main takes them. Raises OSError when the slot has ended."""
+        socket.send_fds(self.requests, [json.dumps(request).encode()], list(fds))
+
+    def close(self) -> None:
+        """Let it end; its last sandbox is over."""
+        self.requests.close()
+        self.theirs.close()
+        if self.group:
+            self.group.close()
+
+
 class Zygote:
     """A warm process of one interpreter. It lives until `retire`, and until the last sandbox that came from it is closed."""
 
-    def __init__(self, interpreter: Interpreter, modules: Sequence[str], filter_fd: int) -> None:
+    def __init__(
+        self, interpreter: Interpreter, modules: Sequence[str], filter_fd: int, numbers: "Numbers", cgroups: Cgroups | None
+    ) -> None:
         argument = {"site": [str(path) for path in interpreter.site], "modules": list(modules)}
         command = [str(interpreter.binary), "-I", "-S", "-X", "utf8", "-c", _BOOTSTRAP, json.dumps(argument)]
         self.started = 0
+        self._numbers = numbers
+        self._cgroups = cgroups
+        self._idle: list[Slot] = []
         self._living = 0
         self._retired = False
         self._lock = threading.Lock()
@@ -109,9 +139,50 @@ class Zygote:
         report: dict[str, Any] = json.loads(message or b"{}")
         return report
 
-    def start(self, request: dict[str, object], fds: Sequence[int]) -> None:
-        """Have a process forked; `fds` as zygote_main takes them. Raises OSError when it has ended."""
-        socket.send_fds(self._requests, [json.dumps(request).encode()], list(fds))
+    def take_slot(self) -> Slot:
+        """One that is idle, or a new one. Raises OSError or LaunchError."""
+        while self._idle:
+            with self._lock:
+                slot = self._idle.pop()
+            if not select.select([slot.requests], [], [], 0)[0]:
+                return slot
+            self.drop_slot(slot)  # it says something unasked: it has ended
+        number = self._numbers.take()
+        try:
+            slot = Slot(number, self._cgroups.make() if self._cgroups else None)
+        except OSError:
+            self._numbers.give_back(number)
+            raise
+        try:
+            with slot.theirs, entry(slot.group) as groups:
+                message = json.dumps({"number": number}).encode()
+                socket.send_fds(self._requests, [message], [slot.theirs.fileno(), *groups])
+                self._await(slot)
+        except BaseException:
+            self.drop_slot(slot)
+            raise
+        return slot
+
+    @staticmethod
+    def _await(slot: Slot) -> None:
+        if not select.select([slot.requests], [], [], SLOT_S)[0]:
+            raise LaunchError("a slot was not forked in time", errno.ETIMEDOUT)
+        report = Zygote._report(slot.requests)
+        if "ready" not in report:
+            raise LaunchError(report.get("error", "the warm process was ended"), report.get("errno", errno.EPIPE))
+
+    def put_back(self, slot: Slot) -> None:
+        """Its sandbox is over and was let go."""
+        with self._lock:
+            if not self._retired:
+                self._idle.append(slot)
+                return
+        self.drop_slot(slot)
+
+    def drop_slot(self, slot: Slot) -> None:
+        """End a slot that could not be used, or has ended by itself."""
+        slot.close()
+        self._numbers.give_back(slot.number)
 
     def reserve(self) -> None:
         """Promise it one sandbox more: it does not end before that many were let go."""
@@ -136,7 +207,10 @@ class Zygote:
                 return
             self._control.close()
             self._requests.close()
+            idle, self._idle = self._idle, []
         self.kill()
+        for slot in idle:
+            self.drop_slot(slot)
 
     def kill(self) -> None:
         """End it, and with it everything that it forked."""
@@ -144,10 +218,32 @@ class Zygote:
         self._launcher.wait()
 
 
+class Numbers:
+    """Gives each slot of a host a number that no other has, the lowest that is free."""
+
+    def __init__(self) -> None:
+        self._used: set[int] = set()
+        self._lock = threading.Lock()
+
+    def take(self) -> int:
+        with self._lock:
+            number = next((number for number in range(SLOTS) if number not in self._used), None)
+            if number is None:
+                raise OSError(errno.EAGAIN, f"all {SLOTS} slots of this host are in use")
+            self._used.add(number)
+            return number
+
+    def give_back(self, number: int) -> None:
+        with self._lock:
+            self._used.discard(number)
+
+
 def _plan(interpreter: Interpreter) -> dict[str, object]:
     """What the launcher has to build, but for the command."""
     return {
         "uid": SANDBOX_UID,
+        "first_slot_uid": FIRST_SLOT_UID,
+        "slots": SLOTS,
         "trees": trees(interpreter),
         "devices": _DEVICES,
         "links": [(str(Path(path).readlink()), path) for path in LIBRARY_LINKS if Path(path).is_symlink()],

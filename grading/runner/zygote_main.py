@@ -1,11 +1,16 @@
-"""The warm process: it has imported a runtime's packages once and forks one caged process per request, in milliseconds instead of seconds.
+"""The warm process: it has imported a runtime's packages once and forks what runs, in milliseconds instead of seconds.
 
-It holds nothing worth having: no check, no hand-in, no seed of a check. Requests carry limits, the name of one of our modules and
-descriptors, which it passes on unread; whatever a student or an instructor wrote arrives by those, after the fork and behind the filter.
+Theory of operation. Two generations of forks lie between the warm process and anybody's code. The host asks the warm process for a
+**slot**: a fork that takes on what can be had in advance and used again, a uid, memory groups and a network namespace of its own, and
+then waits. A slot has one job at a time: it forks the process, which builds the rest of its cage (`cage`) and becomes one of our
+modules. Neither the warm process nor a slot holds anything worth having: no check, no hand-in, no seed of a check. Requests carry
+limits, a module's name and descriptors, which are passed on unread; whatever a student or an instructor wrote arrives by those, after
+the fork and behind the filter.
 
-Descriptors: 0 /dev/null, 1 and 2 the host's log, 3 the system call filter, 4 the host's requests (SEQPACKET). A request comes with the
-job's control socket, its memory group's file (if any), its standard output and error, and what its module expects as 4, 5, …
-On the control socket it answers `inherited` with descriptors of the job's tmpfs and of the job itself, then `exited`; or `error`.
+Descriptors: 0 /dev/null, 1 and 2 the host's log, 3 the system call filter, 4 the host's requests (SEQPACKET). To the warm process each
+request is for a slot and comes with that one's own request socket and its groups' files. To a slot, each is a job and comes with its
+control socket, its standard output and error, and what its module expects as 4, 5, …
+On the control socket the slot answers `inherited` with descriptors of the job's tmpfs and of the job itself, then `exited`; or `error`.
 The job is killed, with all of its pid namespace, when the host shuts its end.
 """
 
@@ -16,6 +21,7 @@ import gc
 import importlib
 import json
 import os
+import select
 import selectors
 import signal
 import socket
@@ -24,24 +30,17 @@ import tempfile
 import traceback
 from typing import Any, NoReturn
 
-from grading.runner import launcher, memory
+from grading.runner import launcher, watch
 from grading.runner.confine import ENVIRONMENT
 from grading.runner.launcher import StepError
 
-REQUESTS = 4
+FILTER, REQUESTS = 3, 4
 LARGEST_REQUEST = 1 << 16
 FIRST_FREE = 64  # descriptors that wait for their place are above
 SYS_CLOSE_RANGE = 436
+_MADV_COLLAPSE = 25
+_HUGE = 2 << 20
 _THREAD_SETTINGS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-
-
-class Forked:
-    """A process that was forked and has not been reported yet."""
-
-    def __init__(self, pid: int, pidfd: int, control: socket.socket) -> None:
-        self.pid = pid
-        self.pidfd = pidfd
-        self.control = control
 
 
 def main(argument: str) -> NoReturn:
@@ -67,6 +66,22 @@ def warm_up(settings: dict[str, Any]) -> None:
         raise RuntimeError("the runtime's packages start threads when they are imported")
     gc.collect()
     gc.freeze()
+    use_huge_pages()
+
+
+def use_huge_pages() -> None:
+    """Gather this process's own memory in huge pages. A fork copies one entry for each of them instead of 512, and an exit frees one.
+
+    Where the kernel does not (before Linux 6.1, or when there are none), a fork is slower and nothing else.
+    """
+    with open("/proc/self/maps") as file:
+        maps = [line.split() for line in file]
+    for area in maps:
+        if area[1] == "rw-p" and (len(area) < 6 or area[5] == "[heap]"):
+            start, end = (int(bound, 16) for bound in area[0].split("-"))
+            start, end = -(-start // _HUGE) * _HUGE, end // _HUGE * _HUGE
+            if start < end:
+                launcher.libc.madvise(ctypes.c_void_p(start), ctypes.c_size_t(end - start), _MADV_COLLAPSE)
 
 
 def answer(to: socket.socket, **message: Any) -> None:
@@ -74,48 +89,100 @@ def answer(to: socket.socket, **message: Any) -> None:
 
 
 def serve(requests: socket.socket) -> NoReturn:
-    own_pids = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
+    """As the warm process: fork a slot for each request, until the host has gone. With pid 1 everything ends."""
     selector = selectors.DefaultSelector()
     selector.register(requests, selectors.EVENT_READ)
     while True:
         for key, _ in selector.select():
-            job = key.data
-            if job is None:
-                take(requests, selector, own_pids)
-            elif key.fileobj == job.pidfd:
-                bury(job, selector)
-            elif job.control.fileno() >= 0:  # the host wants it to end, or has gone; it was not buried a moment ago
-                selector.unregister(job.control)
-                with contextlib.suppress(ProcessLookupError):
-                    signal.pidfd_send_signal(job.pidfd, signal.SIGKILL)
+            if key.data is None:
+                pid = take_slot(requests)
+                selector.register(os.pidfd_open(pid), selectors.EVENT_READ, pid)
+            else:
+                selector.unregister(key.fd)
+                os.close(key.fd)
+                os.waitpid(key.data, 0)
 
 
-def take(requests: socket.socket, selector: selectors.BaseSelector, own_pids: int) -> None:
+def take_slot(requests: socket.socket) -> int:
     message, fds, _, _ = socket.recv_fds(requests, LARGEST_REQUEST, 16)
     if not message:
-        os._exit(0)  # the host has gone; with pid 1 every job ends
-    control = socket.socket(fileno=fds[0])
-    try:
-        pid = fork_apart(own_pids)
-    except StepError as error:
-        launcher.report(control, error.step, error.number)
-        control.close()
-    else:
-        if pid == 0:
-            forget(requests, selector)
-            become(message, control, fds[1:])
-        job = Forked(pid, os.pidfd_open(pid), control)
-        selector.register(job.control, selectors.EVENT_READ, job)
-        selector.register(job.pidfd, selectors.EVENT_READ, job)
-    for fd in fds[1:]:
+        os._exit(0)
+    pid = os.fork()
+    if pid == 0:
+        requests.detach()
+        for fd in map(int, os.listdir("/proc/self/fd")):
+            if fd > FILTER and fd not in fds:
+                with contextlib.suppress(OSError):  # the one that the listing used
+                    os.close(fd)
+        become_slot(socket.socket(fileno=fds[0]), json.loads(message), fds[1:])
+    for fd in fds:
         os.close(fd)
+    return pid
 
 
-def forget(requests: socket.socket, selector: selectors.BaseSelector) -> None:
-    """In the fork, the warm process's descriptors are about to be closed: no object may hold their numbers."""
-    requests.detach()
-    for job in {key.data for key in selector.get_map().values() if key.data}:
-        job.control.detach()
+def become_slot(requests: socket.socket, settings: dict[str, Any], groups: list[int]) -> NoReturn:
+    """In the fork: take on what this slot's jobs have in common but share with no other slot, and serve them."""
+    try:
+        launcher.call("prctl", launcher.libc.prctl, launcher.PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        for group in groups:  # of the host's, which let the files be opened; 0 is the writer
+            os.write(group, b"0")
+            os.close(group)
+        launcher.call("unshare net", launcher.libc.unshare, launcher.CLONE_NEWNET | launcher.CLONE_NEWUTS)
+        launcher.call("sethostname", launcher.libc.sethostname, b"sandbox", 7)
+        own_uid = has_uids()
+        if own_uid:
+            launcher.become_user(launcher.FIRST_SLOT_ID + settings["number"])
+        launcher.keep_capabilities(launcher.CAP_SYS_ADMIN)
+    except (StepError, OSError) as error:
+        step, number = (error.step, error.number) if isinstance(error, StepError) else (f"slot: {error.strerror}", error.errno or 0)
+        answer(requests, error=step, errno=number)
+        os._exit(1)
+    answer(requests, ready=True, own_uid=own_uid)
+    own_pids = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
+    while True:
+        run_one(requests, own_pids)
+
+
+def has_uids() -> bool:
+    """Whether the launcher could give each slot a uid."""
+    with open("/proc/self/uid_map") as file:
+        return any(int(line.split()[0]) == launcher.FIRST_SLOT_ID for line in file)
+
+
+def run_one(requests: socket.socket, own_pids: int) -> None:
+    """As a slot: one job from its request to its end."""
+    message, fds, _, _ = socket.recv_fds(requests, LARGEST_REQUEST, 16)
+    if not message:
+        os._exit(0)
+    with socket.socket(fileno=fds[0]) as control:
+        pid = -1
+        try:
+            pid = fork_apart(own_pids)
+        except StepError as error:
+            launcher.report(control, error.step, error.number)
+        if pid == 0:
+            requests.detach()
+            become(message, control, fds[1:])
+        for fd in fds[1:]:
+            os.close(fd)
+        if pid > 0:
+            see_through(pid, control)
+
+
+def see_through(pid: int, control: socket.socket) -> None:
+    """Wait for the end of a job, bring it about when the host wants it, and report it. Its namespace is empty by then."""
+    pidfd = os.pidfd_open(pid)
+    poll = select.poll()
+    poll.register(pidfd, select.POLLIN)
+    poll.register(control, select.POLLIN)
+    while not any(fd == pidfd for fd, _ in poll.poll()):
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+        poll.unregister(control)
+    _, status, usage = os.wait4(pid, 0)
+    os.close(pidfd)
+    with contextlib.suppress(OSError):
+        answer(control, exited=os.waitstatus_to_exitcode(status), cpu_s=usage.ru_utime + usage.ru_stime)
 
 
 def fork_apart(own_pids: int) -> int:
@@ -131,25 +198,11 @@ def fork_apart(own_pids: int) -> int:
     return pid
 
 
-def bury(job: Forked, selector: selectors.BaseSelector) -> None:
-    """Report how a job ended; its namespace is empty by then."""
-    _, status, usage = os.wait4(job.pid, 0)
-    selector.unregister(job.pidfd)
-    os.close(job.pidfd)
-    with contextlib.suppress(KeyError):  # it had been told to end
-        selector.unregister(job.control)
-    with contextlib.suppress(OSError):
-        answer(job.control, exited=os.waitstatus_to_exitcode(status), cpu_s=usage.ru_utime + usage.ru_stime)
-    job.control.close()
-
-
 def become(message: bytes, control: socket.socket, fds: list[int]) -> NoReturn:
-    """In the fork: build the cage, and turn into what was asked for. Nothing of it may go on as the warm process."""
+    """In the fork: build the cage, and turn into what was asked for. Nothing of it may go on as a slot."""
     try:
         request = json.loads(message)
         try:
-            if request["grouped"]:  # a group of the host's, which let its file be opened; 0 is the writer
-                os.write(fds.pop(0), b"0")
             cage(request, control)
         except StepError as error:
             launcher.report(control, error.step, error.number)
@@ -177,21 +230,22 @@ def renew_streams() -> None:
 
 def cage(request: dict[str, Any], control: socket.socket) -> None:
     os.setpgid(0, 0)  # signals to one's own group pass the borders of a pid namespace
-    flags = launcher.CLONE_NEWNS | launcher.CLONE_NEWIPC | launcher.CLONE_NEWNET | launcher.CLONE_NEWUTS
-    launcher.call("unshare", launcher.libc.unshare, flags)
+    launcher.call("unshare", launcher.libc.unshare, launcher.CLONE_NEWNS | launcher.CLONE_NEWIPC)
     launcher.fresh_scratch(request)
     os.chdir(launcher.SCRATCH[0])
     scratch = [os.open(path, os.O_PATH | os.O_DIRECTORY) for path in launcher.SCRATCH]
-    inherited = 0 if request["grouped"] else memory.proportional("self")
+    inherited = 0 if request["counted"] else watch.proportional("self")
     socket.send_fds(control, [json.dumps({"inherited": inherited}).encode()], [*scratch, os.pidfd_open(os.getpid())])
-    launcher.call("sethostname", launcher.libc.sethostname, b"sandbox", 7)
+    launcher.write("/proc/self/oom_score_adj", "1000")  # where its group is out of memory, it is this process and not its slot that ends
     launcher.lock_mounts()
     launcher.lock_proc()
+    # After the last change of credentials, which would undo it; the filter keeps it.
+    launcher.call("prctl", launcher.libc.prctl, launcher.PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     launcher.confine_self(request["rlimits"])
 
 
 def arrange(fds: list[int]) -> None:
-    """Standard output and error to 1 and 2, the rest to 4, 5, …; every other descriptor of the warm process is closed.
+    """Standard output and error to 1 and 2, the rest to 4, 5, …; every other descriptor of the slot is closed.
 
     What is opened once is shared by all forks, with its flags and its owner: 0 is opened anew, and nobody's code gets the filter's.
     """

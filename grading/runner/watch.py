@@ -1,0 +1,163 @@
+"""Who notices that a sandbox takes too much memory or time: its control group where there is one, else the host, which adds up and kills.
+
+Resource limits alone do not do it: RLIMIT_DATA counts neither shared memory nor files in a tmpfs, RLIMIT_CPU each process by itself.
+Where no control group shares out the processors, a sandbox that keeps more of them busy than it has threads goes behind all others.
+"""
+
+import contextlib
+import os
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Literal
+
+from grading.runner.cgroups import Group
+
+Fault = Literal["", "memory", "cpu"]
+_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+_RATE_S = 0.2  # over which the number of busy processors is taken
+
+
+class Watch:
+    """Watches one sandbox, from before its first process to its end. Bytes; seconds of processor time of all its processes together."""
+
+    def __init__(self, group: Group | None, *, memory_bytes: int, cpu_s: float, processes: int, threads: int) -> None:
+        self._group = group
+        self._memory_bytes = memory_bytes
+        self._cpu_s = cpu_s
+        self._threads = threads
+        self._first = 0
+        self._inherited = 0
+        self._used = 0.0
+        self._since = (time.monotonic(), 0.0)
+        self._behind = False
+        if group is not None:
+            group.limit(memory_bytes, processes)
+        self._counts_memory = group is not None and group.has("memory")
+        self._counts_time = group is not None and group.has("cpuacct")
+        self._shares_time = group is not None and group.has("cpu")
+        self._kills = group.kills() if group and self._counts_memory else 0
+        self._time = group.cpu_s() if group and self._counts_time else 0.0
+
+    @property
+    def counts_memory(self) -> bool:
+        """Whether the kernel does, so that nobody needs to know what the first process was forked with."""
+        return self._counts_memory
+
+    def attach(self, pidfd: int, inherited: int) -> None:
+        """`pidfd` is the sandbox's first process; what it starts belongs to it. It is closed here.
+
+        `inherited`: its proportional memory in bytes, as it measured it itself before it ran anybody's code.
+        """
+        self._inherited = inherited
+        for line in _read(f"/proc/self/fdinfo/{pidfd}").splitlines():
+            if line.startswith("Pid:"):
+                self._first = max(0, int(line.split()[1]))  # −1 when it has ended
+        os.close(pidfd)
+
+    def fault(self, scratch: Sequence[int]) -> Fault:
+        """Which cap was passed. `scratch`: descriptors of the sandbox's tmpfs directories."""
+        looks = not (self._counts_memory and self._counts_time and self._shares_time)
+        pids = [self._first, *_descendants(self._first)] if looks and self._first else []
+        if self._over_memory(pids, scratch):
+            return "memory"
+        used = self.cpu_used(pids)
+        if not self._shares_time:
+            self._yield_to_others(pids, used)
+        return "cpu" if used > self._cpu_s else ""
+
+    def cpu_used(self, pids: Iterable[int] = ()) -> float:
+        if self._group is not None and self._counts_time:
+            return self._group.cpu_s() - self._time
+        self._used = max(self._used, sum(map(_cpu_s, pids)))
+        return self._used
+
+    def _over_memory(self, pids: Sequence[int], scratch: Sequence[int]) -> bool:
+        if self._group is not None and self._counts_memory:
+            return self._group.kills() > self._kills
+        used = sum((stat.f_blocks - stat.f_bfree) * stat.f_frsize for stat in map(os.fstatvfs, scratch))
+        # Resident pages count a shared page once per process: an upper bound that is cheap to read.
+        if used + sum(map(_resident, pids)) <= self._memory_bytes:
+            return False
+        return used + sum(map(proportional, pids)) - self._inherited > self._memory_bytes
+
+    def _yield_to_others(self, pids: Sequence[int], used: float) -> None:
+        """Let a sandbox that keeps too many processors busy have what others leave; from then on, and what it starts inherits it."""
+        now = time.monotonic()
+        since, before = self._since
+        if now - since >= _RATE_S:
+            self._since = (now, used)
+            if used - before > (self._threads + 0.5) * (now - since):
+                self._behind = True
+        if self._behind:
+            for pid in pids:
+                for task in _listdir(f"/proc/{pid}/task"):
+                    with contextlib.suppress(OSError):  # it has ended
+                        os.sched_setscheduler(int(task), os.SCHED_IDLE, os.sched_param(0))
+
+
+@contextlib.contextmanager
+def entry(group: Group | None) -> Iterator[Sequence[int]]:
+    """Descriptors to which a slot writes itself in, if there are any."""
+    if group is None:
+        yield []
+        return
+    with group.entry() as fds:
+        yield fds
+
+
+def _descendants(pid: int) -> list[int]:
+    found: list[int] = []
+    waiting = [pid]
+    while waiting:
+        parent = waiting.pop()
+        for task in _listdir(f"/proc/{parent}/task"):
+            children = [int(word) for word in _read(f"/proc/{parent}/task/{task}/children").split()]
+            found += children
+            waiting += children
+    return found
+
+
+def _listdir(path: str) -> list[str]:
+    try:
+        return os.listdir(path)
+    except OSError:  # the process has ended
+        return []
+
+
+def _read(path: str) -> str:
+    try:
+        with open(path) as file:
+            return file.read()
+    except OSError:
+        return ""
+
+
+def _threads(pid: int | str) -> Iterator[str]:
+    """Where the memory of `pid` may be read: a first thread that has ended shows none, though the others live on in it."""
+    yield f"/proc/{pid}"
+    for task in _listdir(f"/proc/{pid}/task"):
+        yield f"/proc/{pid}/task/{task}"
+
+
+def _cpu_s(pid: int) -> float:
+    """Seconds of processor time of a process and of the children that it has waited for."""
+    fields = _read(f"/proc/{pid}/stat").rpartition(")")[2].split()
+    return sum(map(int, fields[11:15])) / _TICKS_PER_S
+
+
+def _resident(pid: int | str) -> int:
+    for place in _threads(pid):
+        fields = _read(f"{place}/statm").split()
+        if fields and fields[1] != "0":
+            return int(fields[1]) * _PAGE
+    return 0
+
+
+def proportional(pid: int | str) -> int:
+    """PSS in bytes: pages that several processes share count in parts."""
+    for place in _threads(pid):
+        for line in _read(f"{place}/smaps_rollup").splitlines():
+            if line.startswith("Pss:"):
+                return int(line.split()[1]) * 1024
+    return _resident(pid)
