@@ -28,7 +28,7 @@ class Answerer:
             torch.set_num_interop_threads(1)
         random.seed(seed)
         numpy.random.seed(seed % 2**32)
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed also prepares for devices that are not there
 
     def serve(self) -> None:
         send_frame(self._channel, pack_frame({"id": 0, "ready": True}), math.inf)

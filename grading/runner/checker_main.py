@@ -289,7 +289,7 @@ class Checker:
         if self._clock.left <= 0:
             return _result(judged=False, message=messages.ended("wall", {"wall": messages.seconds(self._job["limits"]["wall_s"])}))
         trial = Trial(seed=self._job["seed"], check_id=spec["id"])
-        torch.manual_seed(trial.seed)
+        torch.default_generator.manual_seed(trial.seed)
         random.seed(trial.seed)
         numpy.random.seed(trial.seed % 2**32)
         try:
@@ -421,7 +421,9 @@ def main(_argument: object) -> None:
     import torch
 
     torch.set_num_threads(1)
-    numpy.random.seed()  # what the warm process drew is known to students' processes too; random does this itself in a fork
+    numpy.random.seed(
+        secrets.randbits(32)
+    )  # what the warm process drew is known to students' processes too; random does this itself in a fork
     control = Control()
     try:
         job, bundle, files = _read_job()

@@ -3,7 +3,6 @@
 import functools
 import json
 import subprocess
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,7 +33,8 @@ def inspect_interpreter(python: Path) -> Interpreter:
     return Interpreter(Path(binary), libraries, site)
 
 
-def trees(interpreter: Interpreter) -> list[tuple[str, str]]:
+@functools.lru_cache(maxsize=16)
+def trees(interpreter: Interpreter) -> tuple[tuple[str, str], ...]:
     """(source, path inside) of all that a sandbox sees of the host, outermost first and none twice."""
     sources = [Path(path) for path in _SYSTEM_TREES if Path(path).exists()]
     sources += [Path(path) for path in LIBRARY_LINKS if Path(path).is_dir() and not Path(path).is_symlink()]
@@ -43,10 +43,11 @@ def trees(interpreter: Interpreter) -> list[tuple[str, str]]:
     for source in sorted(set(sources), key=lambda path: len(path.parts)):
         if not any(source.is_relative_to(other) for other in kept):
             kept.append(source)
-    return [(str(path), str(path)) for path in kept] + [(str(PACKAGE), f"{CODE}/grading/runner")]
+    return (*((str(path), str(path)) for path in kept), (str(PACKAGE), f"{CODE}/grading/runner"))
 
 
-def exposed(interpreter: Interpreter, private: Iterable[Path]) -> str:
+@functools.lru_cache(maxsize=16)
+def exposed(interpreter: Interpreter, private: tuple[Path, ...]) -> str:
     """A sentence about the first folder of `private` that lies in a tree that sandboxes see; empty when none does."""
     for folder in private:
         for source, _ in trees(interpreter):

@@ -93,6 +93,7 @@ class Run:
         self._stage: Stage = "starting"
         self._now = ""
         self._said = 0.0
+        self._looked = 0.0
         self._done = False
         self._first_answer = 0.0
         self._specs = {spec.id: spec for spec in self.job.checks}
@@ -232,15 +233,18 @@ class Run:
                 key.data()
             if self.cancelled.is_set():
                 raise Cancelled
-            self._check_checker()
+            now = time.monotonic()
+            looks = now - self._looked >= TICK_S
+            self._looked = now if looks else self._looked
+            self._check_checker(looks=looks)
             self._check_clocks()
             for student in self.students.values():
-                self._watch(student)
+                self._watch(student, looks=looks)
 
-    def _check_checker(self) -> None:
+    def _check_checker(self, *, looks: bool) -> None:
         if self._done:
             return
-        if fault := self._checker.fault():
+        if looks and (fault := self._checker.fault()):
             most = messages.megabytes(CHECKER_MEMORY_MB) + " of memory" if fault == "memory" else f"{CHECKER_CPU_S:g} s of processor time"
             raise _AssignmentFailure(f"the checks used more than {most} in “{self._now}”")
         if not self._checker.ended:
@@ -264,14 +268,14 @@ class Run:
         if elapsed > self.job.limits.wall_s + OWN_S + BOOT_S:
             raise _AssignmentFailure(f"the checks did not end; the last was “{self._now}”\n{self._checker_output()}")
 
-    def _watch(self, student: _Student) -> None:
+    def _watch(self, student: _Student, *, looks: bool) -> None:
         process = student.sandbox
         if not process.ended:
             if student.kill_at and time.monotonic() > student.kill_at:
                 student.kill_at = 0.0
                 process.kill()
             # Looking takes seconds when a fork bomb has the processors: not before the end of it, and not of what is about to be gone.
-            if not process.killed and (fault := process.fault()):
+            if looks and not process.killed and (fault := process.fault()):
                 self._kill(student, fault)
         if student.ending is not None and (process.ended or time.monotonic() > student.answer_by):
             self._answer_ended(student)

@@ -34,7 +34,9 @@ RUNTIME_MODULES = (
     "torch._dynamo",
     "torch.optim",
     "torch.utils.data",
+    "grading.runner.answering",
     "grading.runner.checker_main",
+    "grading.runner.checks",
     "grading.runner.student_main",
 )
 JOBS_PER_ZYGOTE = 2000

@@ -85,7 +85,7 @@ def _serve_one(host: Host, connection: socket.socket, stop: threading.Event) -> 
             _send(connection, {"refused": f"not a job: {error}"})
             return
         cancelled = threading.Event()
-        finished = threading.Event()
+        finished, finish = socket.socketpair()
         guard = threading.Thread(target=_cancel_when_gone, args=(connection, cancelled, finished, stop))
         guard.start()
 
@@ -100,8 +100,9 @@ def _serve_one(host: Host, connection: socket.socket, stop: threading.Event) -> 
                 _send(connection, {"stopping": True})
             return
         finally:
-            finished.set()
+            finish.close()
             guard.join()
+            finished.close()
         _send(connection, {"outcome": outcome.to_json()}, outcome.payload)
 
 
@@ -113,11 +114,16 @@ def _send(connection: socket.socket, header: dict[str, object], payload: bytes =
     send_frame(connection, frame, time.monotonic() + ANSWER_S)
 
 
-def _cancel_when_gone(connection: socket.socket, cancelled: threading.Event, finished: threading.Event, stop: threading.Event) -> None:
+def _cancel_when_gone(connection: socket.socket, cancelled: threading.Event, finished: socket.socket, stop: threading.Event) -> None:
+    """Until `finished` is at its end: cancel a job whose client closes its connection, or when the host is told to stop."""
     poll = select.poll()
+    poll.register(finished, select.POLLIN)
     poll.register(connection, select.POLLRDHUP | select.POLLHUP | select.POLLERR)
-    while not finished.is_set():
-        if stop.is_set() or poll.poll(_POLL_S * 1000):
+    while True:
+        ready = [fd for fd, _ in poll.poll(_POLL_S * 1000)]
+        if finished.fileno() in ready:
+            return
+        if ready or stop.is_set():
             cancelled.set()
             return
 

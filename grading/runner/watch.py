@@ -1,12 +1,11 @@
 """Who notices that a sandbox takes too much memory or time: its control group where there is one, else the host, which adds up and kills.
 
 Resource limits alone do not do it: RLIMIT_DATA counts neither shared memory nor files in a tmpfs, RLIMIT_CPU each process by itself.
-Where no control group shares out the processors, a sandbox that keeps more of them busy than it has threads goes behind all others.
+Where no control group shares out the processors, a sandbox that could keep more of them busy than it has threads goes behind all others.
 """
 
 import contextlib
 import os
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal
 
@@ -15,7 +14,7 @@ from grading.runner.cgroups import Group
 Fault = Literal["", "memory", "cpu"]
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
-_RATE_S = 0.2  # over which the number of busy processors is taken
+_LOOKS = 4  # in a row with too many runnable threads
 
 
 class Watch:
@@ -29,8 +28,7 @@ class Watch:
         self._first = 0
         self._inherited = 0
         self._used = 0.0
-        self._since = (time.monotonic(), 0.0)
-        self._behind = False
+        self._crowded = 0
         if group is not None:
             group.limit(memory_bytes, processes)
         self._counts_memory = group is not None and group.has("memory")
@@ -63,7 +61,7 @@ class Watch:
             return "memory"
         used = self.cpu_used(pids)
         if not self._shares_time:
-            self._yield_to_others(pids, used)
+            self._yield_to_others(pids)
         return "cpu" if used > self._cpu_s else ""
 
     def cpu_used(self, pids: Iterable[int] = ()) -> float:
@@ -81,19 +79,16 @@ class Watch:
             return False
         return used + sum(map(proportional, pids)) - self._inherited > self._memory_bytes
 
-    def _yield_to_others(self, pids: Sequence[int], used: float) -> None:
-        """Let a sandbox that keeps too many processors busy have what others leave; from then on, and what it starts inherits it."""
-        now = time.monotonic()
-        since, before = self._since
-        if now - since >= _RATE_S:
-            self._since = (now, used)
-            if used - before > (self._threads + 0.5) * (now - since):
-                self._behind = True
-        if self._behind:
-            for pid in pids:
-                for task in _listdir(f"/proc/{pid}/task"):
-                    with contextlib.suppress(OSError):  # it has ended
-                        os.sched_setscheduler(int(task), os.SCHED_IDLE, os.sched_param(0))
+    def _yield_to_others(self, pids: Sequence[int]) -> None:
+        """Let a sandbox that has many threads to run at once have what others leave; from then on, and what it starts inherits it."""
+        tasks = [(pid, task) for pid in pids for task in _listdir(f"/proc/{pid}/task")]
+        if self._crowded < _LOOKS:
+            runnable = len(tasks) > self._threads + 1 and sum(_state(pid, task) == "R" for pid, task in tasks)
+            self._crowded = self._crowded + 1 if runnable > self._threads + 1 else 0
+        if self._crowded >= _LOOKS:
+            for _, task in tasks:
+                with contextlib.suppress(OSError):  # it has ended
+                    os.sched_setscheduler(int(task), os.SCHED_IDLE, os.sched_param(0))
 
 
 @contextlib.contextmanager
@@ -138,6 +133,10 @@ def _threads(pid: int | str) -> Iterator[str]:
     yield f"/proc/{pid}"
     for task in _listdir(f"/proc/{pid}/task"):
         yield f"/proc/{pid}/task/{task}"
+
+
+def _state(pid: int, task: str) -> str:
+    return _read(f"/proc/{pid}/task/{task}/stat").rpartition(")")[2].strip()[:1]
 
 
 def _cpu_s(pid: int) -> float:

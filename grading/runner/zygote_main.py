@@ -60,8 +60,11 @@ def warm_up(settings: dict[str, Any]) -> None:
     os.environ.update(ENVIRONMENT | dict.fromkeys(_THREAD_SETTINGS, "1"))
     sys.path += settings["site"]
     sys.argv = [""]
+    gc.disable()  # for a quarter of the time that the imports take
     for name in settings["modules"]:
         importlib.import_module(name)
+    if settings["modules"]:
+        importlib.import_module("grading.runner.rehearsal").rehearse()
     if len(os.listdir("/proc/self/task")) != 1:
         raise RuntimeError("the runtime's packages start threads when they are imported")
     gc.collect()
@@ -211,6 +214,7 @@ def become(message: bytes, control: socket.socket, fds: list[int]) -> NoReturn:
         else:
             control.detach()
             arrange(fds)
+            gc.enable()
             renew_streams()
             tempfile.tempdir = None
             importlib.import_module(f"grading.runner.{request['module']}").main(request["argument"])

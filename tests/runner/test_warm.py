@@ -18,6 +18,7 @@ from grading.runner.outcome import Outcome
 from grading.runner.runtimes import Runtime
 from grading.runner.sandbox import Sandbox
 from grading.runner.tiers import Refused
+from grading.runner.watch import Fault
 from grading.runner.zygote import WarmUpError, Zygote
 from tests.conftest import missing
 from tests.runner.homework import ALL_VISIBLE, CHECKS, CORRECT, job
@@ -144,12 +145,12 @@ def test_what_is_killed_is_not_asked_for_its_memory(host: Host, runtime: Runtime
     """Adding up the processes of a fork bomb takes longer than anything else, and the bomb goes on for as long."""
     asked: set[bool] = set()
 
-    def over_memory(process: Sandbox) -> bool:
+    def fault(process: Sandbox) -> Fault:
         if not process.ended:
             asked.add(process.killed)
-        return False
+        return ""
 
-    monkeypatch.setattr(Sandbox, "over_memory", over_memory)
+    monkeypatch.setattr(Sandbox, "fault", fault)
     assert judged(host.run(job("while True: pass\n", runtime, specs=ALL_VISIBLE, limits=Limits(wall_s=1)))) == ("student", Decimal(0))
     assert asked == {False}
 
