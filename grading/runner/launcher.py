@@ -4,11 +4,12 @@ Theory of operation. The host starts this script with one descriptor, a SEQPACKE
 descriptors that the new process gets as 0, 1, 2, 3, … It never sees a byte of a student's. It
 
 1. (only when root) takes detached, read-only clones of the trees the cage may see. After that nothing of the host's file system has
-   to be reachable any more, so an interpreter below a 0700 home works; and then drops to an unprivileged uid for good;
+   to be reachable any more, so an interpreter below a 0700 home works; and then drops to an unprivileged uid for good. A child that
+   is root for a moment longer (`Mapper`) gives the new user namespace a range of uids, one for each slot;
 2. enters new user, mount, pid, ipc, net and uts namespaces (an ordinary user takes the clones here) and forks;
 3. the child, pid 1 in there, builds a root of its own (a small read-only tmpfs, the clones, /proc, four devices, capped tmpfs for /tmp
-   and /dev/shm), pivots into it, and execs the runtime's Python with the one capability that it needs to cage its own children
-   (`zygote_main.py`), which holds inside these namespaces only.
+   and /dev/shm), pivots into it, and execs the runtime's Python with the two capabilities that it needs to cage its own children
+   (`zygote_main.py`), which hold inside these namespaces only.
 
 The parent stays outside as a waiter: it reports how pid 1 ended, and kills it (and with it all of its pid namespace) when the socket
 closes, so that nothing survives the host. The functions below `build_root` are used by the warm process, once per job.

@@ -8,7 +8,7 @@ class Limits:
     """The caps of one run. Seconds, megabytes (2**20 bytes) and counts; `call_s` is the time for one call into the student's code.
 
     `wall_s` counts the time that the checker waits for the student's code, over all its processes; `cpu_s`, `memory_mb`, `tmp_mb`
-    (for /tmp and again for /dev/shm), `files` and `processes` hold for each student process.
+    (for /tmp and again for /dev/shm), `files` and `processes` hold for each student process and all that it starts.
     """
 
     wall_s: float = 60

@@ -215,6 +215,9 @@ class Factory:
         self.cool()
         if self.cgroups:
             self.cgroups.close()
+        if self._filter_fd >= 0:
+            os.close(self._filter_fd)
+            self._filter_fd = -1
 
     def cool(self) -> None:
         """End the warm processes once their sandboxes are closed."""

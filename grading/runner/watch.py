@@ -56,7 +56,7 @@ class Watch:
     def fault(self, scratch: Sequence[int]) -> Fault:
         """Which cap was passed. `scratch`: descriptors of the sandbox's tmpfs directories."""
         looks = not (self._counts_memory and self._counts_time and self._shares_time)
-        pids = [self._first, *_descendants(self._first)] if looks and self._first else []
+        pids = [self._first, *descendants(self._first)] if looks and self._first else []
         if self._over_memory(pids, scratch):
             return "memory"
         used = self.cpu_used(pids)
@@ -101,7 +101,7 @@ def entry(group: Group | None) -> Iterator[Sequence[int]]:
         yield fds
 
 
-def _descendants(pid: int) -> list[int]:
+def descendants(pid: int) -> list[int]:
     found: list[int] = []
     waiting = [pid]
     while waiting:

@@ -124,12 +124,12 @@ def test_a_stage_is_given_up_after_two_restarts(judge_here: Judge, runtime: Runt
     assert [check.message for check in outcome.checks] == [ended] * 3 + ["Not tried: the code had to be stopped 3 times before."]
 
 
-def test_several_jobs_at_once_leave_nothing_behind(host: Host, runtime: Runtime) -> None:
+def test_several_jobs_at_once_leave_nothing_behind(runtime: Runtime) -> None:
     def descriptors() -> int:
         return len(list(Path("/proc/self/fd").iterdir()))
 
     before = descriptors()
-    with ThreadPoolExecutor(3) as pool:
+    with closing(Host()) as host, ThreadPoolExecutor(3) as pool:
         outcomes = list(pool.map(lambda code: host.run(job(code, runtime)), [CORRECT, "import os; os._exit(0)\n", CORRECT]))
     assert [(outcome.kind, outcome.points) for outcome in outcomes] == [("ok", Decimal(10)), ("student", Decimal(0)), ("ok", Decimal(10))]
     assert descriptors() == before

@@ -16,7 +16,7 @@ from grading.runner.limits import Limits
 from grading.runner.outcome import Outcome
 from grading.runner.runtimes import Runtime
 from grading.runner.tiers import Refused
-from grading.runner.watch import _descendants
+from grading.runner.watch import descendants
 from grading.runner.zygote import FIRST_SLOT_UID, SLOTS
 from tests.conftest import missing
 from tests.runner.conftest import Judge
@@ -34,7 +34,7 @@ def own_host() -> Iterator[Host]:
 
 
 def launchers() -> set[int]:
-    return {pid for pid in _descendants(os.getpid()) if "launcher.py" in command(pid)}
+    return {pid for pid in descendants(os.getpid()) if "launcher.py" in command(pid)}
 
 
 def command(pid: int) -> str:
@@ -47,7 +47,7 @@ def command(pid: int) -> str:
 def jobs_below(launcher: int) -> dict[int, int]:
     """uid by process, of what is first in a pid namespace two below ours: the checker and the students."""
     found = {}
-    for pid in _descendants(launcher):
+    for pid in descendants(launcher):
         status = dict(line.split(":\t", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines() if ":\t" in line)
         ids = status["NSpid"].split()
         if len(ids) == 3 and ids[-1] == "1":

@@ -5,10 +5,11 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from courseapp.management import bench_storm, bench_upload, local_postgres
+from courseapp.management import bench_autograde, bench_sandbox, bench_storm, bench_upload, local_postgres
 from courseapp.management.bench_site import in_a_folder_of_its_own
 
 Measured = Sequence[bench_upload.Row] | Sequence[bench_storm.Storm]
@@ -23,6 +24,14 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         benchmarks = parser.add_subparsers(dest="benchmark", required=True)
+        sandbox = benchmarks.add_parser("sandbox", help="a job in the sandbox, against the same interpreter without one")
+        sandbox.add_argument("--runs", type=int, default=21, help="rounds of baselines and jobs in turn (default 21)")
+        sandbox.add_argument("--jobs", type=int, default=200, help="jobs for the throughput (default 200)")
+        autograde = benchmarks.add_parser("autograde", help="many hand-ins of homework 1, all checks")
+        autograde.add_argument("--counts", type=int, nargs="+", default=[20, 200], metavar="N", help="how many (default 20 200)")
+        autograde.add_argument("--jobs", type=int, default=2, help="how many at a time (default 2)")
+        for each in (sandbox, autograde):
+            each.add_argument("--json", action="store_true", help="one JSON document on standard output")
         upload = benchmarks.add_parser("upload", help="hand in 100 kB: to an empty queue, to a long one, and with the broker down")
         upload.add_argument("--uploads", type=int, default=200, help="hand-ins per row (default 200)")
         upload.add_argument("--queued", type=int, default=1000, help="length of the long queue (default 1000)")
@@ -34,7 +43,26 @@ class Command(BaseCommand):
             each.add_argument("--json", action="store_true", help="one JSON document on standard output")
             each.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
 
-    def handle(self, *args: object, benchmark: str, inside: bool, **options: object) -> None:
+    def handle(self, *args: object, benchmark: str, inside: bool = False, **options: Any) -> None:
+        if benchmark == "sandbox":
+            measured = bench_sandbox.run(runs=options["runs"], jobs=options["jobs"], say=self._say)
+            self._show(asdict(measured) if options["json"] else measured, holds=measured.holds)
+        elif benchmark == "autograde":
+            rows = bench_autograde.run(counts=options["counts"], jobs=options["jobs"], say=self._say)
+            self._show([asdict(row) for row in rows] if options["json"] else rows, holds=all(row.holds for row in rows))
+        else:
+            self._of_the_site(benchmark, inside=inside, **options)
+
+    def _show(self, measured: object, *, holds: bool) -> None:
+        """A document of plain values as JSON, rows as lines. Ends with status 1 when a bar is missed."""
+        if isinstance(measured, dict) or (isinstance(measured, list) and measured and isinstance(measured[0], dict)):
+            self.stdout.write(json.dumps(measured, indent=1))
+        else:
+            self.stdout.write("\n".join(map(str, measured if isinstance(measured, list) else [measured])))
+        if not holds:
+            sys.exit(1)
+
+    def _of_the_site(self, benchmark: str, *, inside: bool, **options: Any) -> None:
         run, names = BENCHMARKS[benchmark]
         numbers = {name: options[name] for name in names}
         if not inside:
@@ -42,12 +70,8 @@ class Command(BaseCommand):
             given += ["--json"] if options["json"] else []
             sys.exit(self._apart(benchmark, given, str(options["database_url"])))
         measured = run(**numbers, say=self._say)
-        if options["json"]:
-            self.stdout.write(json.dumps([asdict(row) for row in measured], indent=1))
-        else:
-            self.stdout.write("\n".join(map(str, measured)))
-        if not all(row.holds for row in measured):
-            sys.exit(1)
+        rows = [asdict(row) for row in measured] if options["json"] else list(measured)
+        self._show(rows, holds=all(row.holds for row in measured))
 
     @staticmethod
     def _apart(benchmark: str, given: Sequence[str], database_url: str) -> int:
