@@ -104,7 +104,7 @@ class Sandbox:
     def __str__(self) -> str:
         rows = [
             f"{self.machine}, medians of {self.runs}",
-            f"bare python {self.bare_python_ms:.1f} ms, import torch {self.bare_torch_ms:.0f} ms, with an SGD step {self.bare_sgd_ms:.0f} ms",
+            f"bare python {self.bare_python_ms:.1f} ms, import torch {self.bare_torch_ms:.0f} ms, with an SGD step {self.bare_sgd_ms:.0f}",
             f"student's first line {self.student_first_line_ms:.1f} ms, first answer {self.first_answer_ms:.1f} ms, "
             f"SGD step {self.sgd_step_ms:.1f} ms, whole job {self.whole_job_ms:.1f} ms",
             f"host's own CPU per job {self.host_cpu_ms_per_job:.1f} ms, memory watched by {self.memory_guard}",
