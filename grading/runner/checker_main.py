@@ -25,7 +25,18 @@ from typing import Any, NoReturn
 from grading.runner import messages
 from grading.runner.confine import confine
 from grading.runner.entry import NOTEBOOK, NotebookSpec, notebook_spec
-from grading.runner.protocol import Closed, DeadlineError, Frame, ProtocolError, has_input, pack_frame, receive_frame, send_frame
+from grading.runner.protocol import (
+    MAX_LOAD,
+    MAX_LOAD_HEADER,
+    Closed,
+    DeadlineError,
+    Frame,
+    ProtocolError,
+    has_input,
+    pack_frame,
+    receive_frame,
+    send_frame,
+)
 
 CONTROL, ARRIVALS, JOB = 4, 5, 6
 BUNDLE = Path("/tmp/bundle")  # noqa: S108 - inside the sandbox
@@ -150,7 +161,8 @@ class StudentLine:
         if has_input(self._channel):
             self._end("protocol", detail="more than the reply to a request")
         number = secrets.randbits(62)
-        frame = pack_frame({"id": number, **header}, payload)
+        caps = {"max_header": MAX_LOAD_HEADER, "max_payload": MAX_LOAD} if phase == "load" else {}
+        frame = pack_frame({"id": number, **header}, payload, **caps)
         deadline = time.monotonic() + limit
         with self._clock.running():
             try:

@@ -6,6 +6,7 @@ from pathlib import PurePosixPath
 
 from grading.runner.limits import Limits
 from grading.runner.manifest import CheckSpec
+from grading.runner.protocol import plain
 from grading.runner.runtimes import Runtime
 
 
@@ -31,5 +32,5 @@ class Job:
     def __post_init__(self) -> None:
         for name in self.files:
             path = PurePosixPath(name)
-            if path.is_absolute() or ".." in path.parts or "\0" in name or not path.parts:
+            if path.is_absolute() or ".." in path.parts or name != plain(name) or not path.parts:
                 raise ValueError(f"a file name that leaves the hand-in: {name!r}")

@@ -25,6 +25,7 @@ KINDS: tuple[Kind, ...] = ("theory", "practice")
 LATE_KEYS = ("percent_per_day", "days", "steps", "base", "scope", "day_rule", "grace_minutes", "after_last")
 
 MOST_OUTPUTS_MB = 50
+MOST_JUDGED_MB = 180  # of a hand-in that is run: with the homework's own files it has to fit one frame to the host
 
 _SLUG = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _CHECK_ID = re.compile(r"[a-z0-9]+([-_.][a-z0-9]+)*")
@@ -207,6 +208,7 @@ class _Reader:
         if outputs and not any(check.visibility == "visible" for check in checks):
             raise table.error("outputs come of visible checks, and there is none; leave the line out.", "outputs")
         if checks:
+            _look_at_sizes(component, table)
             _look_at_entry(component.entry, table)
         table.finish()
         return component
@@ -236,6 +238,17 @@ def _look_at_entry(entry: tuple[str, ...], table: Table) -> None:
     twice = next((name for name in names if names.count(name) > 1), "")
     if twice:
         raise table.error(f"required holds {twice}.py and {twice}.ipynb; checks would call both “{twice}”, so rename one.", "required")
+
+
+def _look_at_sizes(component: ComponentSpec, table: Table) -> None:
+    """Whether what may be handed in can be run."""
+    total, file, written = component.max_total_mb, component.max_file_mb, component.limits.file_mb
+    if total > MOST_JUDGED_MB:
+        raise table.error(
+            f"max_total_mb = {total} is refused; where there are checks, at most {MOST_JUDGED_MB} MB can be run.", "max_total_mb"
+        )
+    if min(file, total) > written:
+        raise table.error(f"max_file_mb = {file} needs a limits.file_mb of as much, and it is {written}.", "max_file_mb")
 
 
 _LEAST = {"memory_mb": 64}  # what every hand-in's process takes by itself

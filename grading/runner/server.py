@@ -81,7 +81,7 @@ def _serve_one(host: Host, connection: socket.socket, stop: threading.Event) -> 
             return
         try:
             job = unpack_job(frame)
-        except (KeyError, TypeError, ValueError, ProtocolError) as error:
+        except ProtocolError as error:
             _send(connection, {"refused": f"not a job: {error}"})
             return
         cancelled = threading.Event()

@@ -98,6 +98,15 @@ check("read-evil.pt")(reads("evil.pt", numbers))
 """
 
 
+TWICE = """
+import torch
+
+from grading.runner.checks import check
+
+check("twice")(lambda student, trial: trial.equal("y", student.call("mlp.twice", torch.ones(3)), 2 * torch.ones(3)))
+"""
+
+
 def npy(header: str, data: bytes) -> bytes:
     return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header.encode() + data
 
@@ -174,6 +183,12 @@ def test_what_was_handed_in_is_read_and_anything_else_is_a_judged_fail(
     # A format that the instructor asks for and that is not read is the assignment's failure, and nobody's grade.
     assert (outcome.kind, instructors.judged) == ("assignment", False)
     assert "'notes.txt' is not read; accepted: .safetensors, .pt, .pth" in instructors.staff_message
+
+
+def test_a_hand_in_larger_than_an_answer_may_be_is_loaded(judge_here: Judge, runtime: Runtime) -> None:
+    files = {"mlp.py": homework.CORRECT.encode(), "one.bin": bytes(35 * 2**20), "two.bin": bytes(35 * 2**20)}
+    outcome = judge_here(homework.job(files, runtime, specs=homework.SPECS[:1], checks=TWICE))
+    assert (outcome.kind, outcome.points, outcome.message) == ("ok", Decimal(2), "")
 
 
 def said(result: CheckResult) -> tuple[str, str]:

@@ -130,6 +130,18 @@ MISTAKES = [
         'outputs holds "plots/*.png"; give file names without folders, such as "mlp.py".',
         "",
     ),
+    (
+        "hand_ins_per_day = 12",
+        "max_total_mb = 200",
+        "max_total_mb = 200 is refused; where there are checks, at most 180 MB can be run.",
+        "",
+    ),
+    (
+        "hand_ins_per_day = 12",
+        "max_file_mb = 90\nmax_total_mb = 100",
+        "max_file_mb = 90 needs a limits.file_mb of as much, and it is 64.",
+        "",
+    ),
     ("hand_ins_per_day = 12", "outputs_mb = 60", "outputs_mb = 60 is refused; it must be a whole number from 1 to 50.", ""),
     (
         'required = ["theory.pdf"]',
