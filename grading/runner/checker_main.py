@@ -198,7 +198,7 @@ class StudentLine:
         message, builtin = header.get("message"), header.get("builtin")
         if not isinstance(message, str) or not isinstance(builtin, str):
             self._end("protocol", detail="a problem without its texts")
-        message = message[:_TEXT]
+        message = message[:_TEXT] or messages.NO_REASON
         builtin = builtin if builtin in _EXCEPTIONS else "Exception"
         if header["problem"] == "memory":
             self._end("memory")

@@ -21,6 +21,7 @@ CELL_FAILED = "{file} could not be run: {what}"
 CELL_DEEP = "it is nested too deeply"
 NO_NAME = "{file} has no {kind} {name}."
 NO_ATTRIBUTE = "{owner} objects have no {kind} {name}."
+NO_REASON = "The code's process gave no reason."
 TOO_LARGE = "The answer cannot be taken over: {what}."
 
 # A notebook that cannot be read: what is wrong, and what is accepted.

@@ -1,7 +1,6 @@
 """A job on its way to the host: what is sent arrives, and anything else is refused before it is looked at."""
 
 import json
-from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -17,6 +16,7 @@ from grading.runner.protocol import Frame, FrameBuffer, ProtocolError
 from grading.runner.runtimes import Runtime
 from grading.runner.wire import MAX_HEADER, MAX_PAYLOAD, pack_job, unpack_job
 from tests.runner import homework
+from tests.runner.places import places
 
 RUNTIME = Runtime("torch", Path("/opt/runtime/bin/python"), "abc")
 JOB = replace(
@@ -101,16 +101,6 @@ odd = st.recursive(
     lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=5), inner, max_size=3)),
     max_leaves=5,
 )
-
-
-def places(value: Any) -> list[Callable[[Any], None]]:
-    """A setter for every place in a header."""
-    found: list[Callable[[Any], None]] = []
-    keys = list(value) if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ()
-    for key in keys:
-        found.append(lambda new, key=key: value.__setitem__(key, new))  # type: ignore[misc]  # bound now, not when called
-        found += places(value[key])
-    return found
 
 
 @given(st.lists(st.tuples(st.integers(0, 200), odd), min_size=1, max_size=3), st.binary(max_size=30))
