@@ -11,8 +11,9 @@ import time_machine
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
+from courseapp import blobs
 from courseapp.models import Enrollment, Role
-from grading.models import Homework, Submission
+from grading.models import Homework, OutputFile, Submission
 from tests import factories
 
 pytestmark = pytest.mark.django_db
@@ -46,6 +47,7 @@ TABLE: dict[str, tuple[str, str]] = {
     "submission-diff": ("GET", OWNER_AND_STAFF),
     "submission-file": ("GET", OWNER_AND_STAFF),
     "submission-file-raw": ("GET", OWNER_AND_STAFF),
+    "submission-output-raw": ("GET", OWNER_AND_STAFF),
     "api-schema": ("GET", "in in in in in in in"),
     "api-docs": ("GET", "in in in in in in in"),
     "handin-script": ("GET", "in in in in in in in"),
@@ -90,6 +92,8 @@ def submission() -> Iterator[Submission]:
         made = factories.SubmissionFactory.create(component=factories.component(homework, "practice"), files=blob_files)
         homework.starter_sha256 = factories.starter({"mlp.py": b"print('start')\n"})
         homework.save()
+        result = factories.RunResultFactory.create(run__submission=made)
+        OutputFile.objects.create(result=result, name="p.npy", size=2, sha256=blobs.put_bytes(b"[]").sha256)
         yield made
 
 
@@ -138,6 +142,7 @@ def address(name: str, submission: Submission) -> str:
         "publish": [course, homework.slug, "practice"],
         "submission-file": [course, submission.pk, submission.files.get().pk],
         "submission-file-raw": [course, submission.pk, submission.files.get().pk],
+        "submission-output-raw": [course, submission.pk, OutputFile.objects.get(result__run__submission=submission).pk],
     }
     usual = [course, submission.pk] if name.startswith("submission") else [course, homework.slug]
     return reverse(name, args=arguments.get(name, usual))
