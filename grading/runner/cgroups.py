@@ -47,6 +47,7 @@ class Group:
         self._version = cgroups.version
         self._places = {name: folder / f"slot-{serial}" for name, folder in cgroups.folders.items()}
         self._limits: tuple[int, int] | None = None
+        self._behind = False
         made: list[Path] = []
         try:
             for place in sorted(set(self._places.values())):
@@ -68,8 +69,21 @@ class Group:
             files = [stack.enter_context((place / "cgroup.procs").open("r+b", buffering=0)) for place in set(self._places.values())]
             yield [file.fileno() for file in files]
 
+    def stand_back(self, *, behind: bool = True) -> None:
+        """Have only what other groups leave of the processors; `behind=False`: have a share again."""
+        if behind != self._behind and self.has("cpu"):
+            place = self._places["cpu"]
+            if (place / "cpu.idle").exists():
+                (place / "cpu.idle").write_text(str(int(behind)))
+            elif self._version == 2:
+                (place / "cpu.weight").write_text("1" if behind else "100")
+            else:
+                (place / "cpu.shares").write_text("2" if behind else "1024")
+            self._behind = behind
+
     def limit(self, memory_bytes: int, processes: int) -> None:
         """Set the caps of the next job. The slot itself is one process more."""
+        self.stand_back(behind=False)
         if self._limits == (memory_bytes, processes):
             return
         if self.has("memory"):

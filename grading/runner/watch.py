@@ -1,7 +1,7 @@
 """Who notices that a sandbox takes too much memory or time: its control group where there is one, else the host, which adds up and kills.
 
 Resource limits alone do not do it: RLIMIT_DATA counts neither shared memory nor files in a tmpfs, RLIMIT_CPU each process by itself.
-Where no control group shares out the processors, a sandbox that could keep more of them busy than it has threads goes behind all others.
+A sandbox in which a crowd wants the processors goes behind all others: they would find every processor taken whenever they wake.
 """
 
 import contextlib
@@ -14,7 +14,8 @@ from grading.runner.cgroups import Group
 Fault = Literal["", "memory", "cpu"]
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
-_LOOKS = 4  # in a row with too many runnable threads
+_CROWD = 4  # threads that want to run at once, besides what a homework is allowed
+_LOOKS = 2  # in a row at a crowd
 
 
 class Watch:
@@ -33,7 +34,6 @@ class Watch:
             group.limit(memory_bytes, processes)
         self._counts_memory = group is not None and group.has("memory")
         self._counts_time = group is not None and group.has("cpuacct")
-        self._shares_time = group is not None and group.has("cpu")
         self._kills = group.kills() if group and self._counts_memory else 0
         self._time = group.cpu_s() if group and self._counts_time else 0.0
 
@@ -55,13 +55,11 @@ class Watch:
 
     def fault(self, scratch: Sequence[int]) -> Fault:
         """Which cap was passed. `scratch`: descriptors of the sandbox's tmpfs directories."""
-        looks = not (self._counts_memory and self._counts_time and self._shares_time)
-        pids = [self._first, *descendants(self._first)] if looks and self._first else []
+        pids = [self._first, *descendants(self._first)] if self._first else []
         if self._over_memory(pids, scratch):
             return "memory"
         used = self.cpu_used(pids)
-        if not self._shares_time:
-            self._yield_to_others(pids)
+        self._yield_to_others(pids)
         return "cpu" if used > self._cpu_s else ""
 
     def cpu_used(self, pids: Iterable[int] = ()) -> float:
@@ -83,9 +81,14 @@ class Watch:
         """Let a sandbox that has many threads to run at once have what others leave; from then on, and what it starts inherits it."""
         tasks = [(pid, task) for pid in pids for task in _listdir(f"/proc/{pid}/task")]
         if self._crowded < _LOOKS:
-            runnable = len(tasks) > self._threads + 1 and sum(_state(pid, task) == "R" for pid, task in tasks)
-            self._crowded = self._crowded + 1 if runnable > self._threads + 1 else 0
-        if self._crowded >= _LOOKS:
+            most = self._threads + _CROWD - 1
+            runnable = sum(_state(pid, task) == "R" for pid, task in tasks) if len(tasks) > most else 0
+            self._crowded = self._crowded + 1 if runnable > most else 0
+        if self._crowded < _LOOKS:
+            return
+        if self._group is not None and self._group.has("cpu"):
+            self._group.stand_back()
+        else:
             for _, task in tasks:
                 with contextlib.suppress(OSError):  # it has ended
                     os.sched_setscheduler(int(task), os.SCHED_IDLE, os.sched_param(0))

@@ -87,6 +87,8 @@ def test_limits_and_counts_of_version_one(tmp_path: Path) -> None:
     (memory / "memory.oom_control").write_text("oom_kill_disable 0\nunder_oom 0\noom_kill 1\n")
     (group._places["cpuacct"] / "cpuacct.usage").write_text("1500000000\n")
     assert (group.kills(), group.cpu_s()) == (1, 1.5)
+    group.stand_back()
+    assert (group._places["cpu"] / "cpu.shares").read_text() == "2"
     group.limit(4000, 16)
     assert emptied(group) == {
         "memory.limit_in_bytes": "4000",
@@ -94,6 +96,7 @@ def test_limits_and_counts_of_version_one(tmp_path: Path) -> None:
         "memory.oom_control": "oom_kill_disable 0\nunder_oom 0\noom_kill 1\n",
         "cpuacct.usage": "1500000000\n",
         "pids.max": "17",
+        "cpu.shares": "1024",
     }
     group.close()
     assert not memory.exists()

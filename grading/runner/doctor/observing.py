@@ -51,10 +51,19 @@ def descendants(of: int, among: dict[int, Process]) -> set[Process]:
 
 
 def jobs(among: dict[int, Process]) -> set[Process]:
-    """What this process's warm processes have forked: all that descends from it, less its launchers and their children, which those are."""
+    """What this process's slots have forked: all below it that is two pid namespaces further down, the launcher's and the job's own."""
     own = os.getpid()
-    launchers = {process.pid for process in among.values() if process.parent == own}
-    return {process for process in descendants(own, among) if process.pid not in launchers and process.parent not in launchers}
+    deep = _pid_namespaces(own) + 2
+    return {process for process in descendants(own, among) if _pid_namespaces(process.pid) >= deep}
+
+
+def _pid_namespaces(pid: int) -> int:
+    """In how many pid namespaces a process has a number; 0 when it has ended."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text(errors="replace")
+    except OSError:
+        return 0
+    return len(next(line for line in status.splitlines() if line.startswith("NSpid:")).split()) - 1
 
 
 def living(mark: str, known: Iterable[Process]) -> set[Process]:
