@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import stat
 import tracemalloc
 import zipfile
@@ -19,7 +20,7 @@ from django.urls import reverse
 
 from courseapp import blobs, zips
 from courseapp.models import Enrollment, OutboxMail, User
-from grading.models import Component, Submission
+from grading.models import Component, RunResult, Submission
 from grading.services import receipts
 from tests import factories
 
@@ -104,7 +105,19 @@ def test_a_score_that_is_not_published_is_not_in_it(submission: Submission) -> N
     found = facts(fetched(owner(submission)))
     assert (found["score"], found["note"]) == (None, "The score is shown when the scores are published.")
     assert [check["points"] for check in found["result"]["checks"]] == ["20", None]
-    assert "39" not in json.dumps(found["result"])
+    assert re.findall(r"\b39\b", json.dumps(found["result"])) == []  # not as part of a digest
+
+
+def test_how_a_result_was_run_is_there_without_what_is_secret(submission: Submission) -> None:
+    RunResult.objects.update(provenance={"runtime": "torch", "seed": 5, "host": "runner-7", "durations": {"done": 0.3}})
+    digest = submission.runs.get().bundle.autograder_digest
+    found = facts(fetched(owner(submission)))["result"]
+    assert found["how_it_was_run"] == {"took": "at most 2 s", "autograder_digest": digest, "runtime": "torch"}
+    assert found["graded_by_an_earlier_version"] is False
+    homework = submission.component.homework
+    homework.bundle = factories.BundleFactory.create()
+    homework.save()
+    assert facts(fetched(owner(submission)))["result"]["graded_by_an_earlier_version"] is True
 
 
 def test_of_a_course_that_one_left_it_holds_the_work_and_no_results(submission: Submission) -> None:
