@@ -135,27 +135,30 @@ class StudentLine:
             if why:
                 raise NotLoadedError(*why)
         data, payload = self._values.pack(arguments, depth=-2)
-        limit = min(self._call_s, self._clock.left)
-        return self._exchange({"op": operation, "request": data}, payload, "call" if limit == self._call_s else "wall", limit)
+        return self._exchange({"op": operation, "request": data}, payload, *self._limit())
 
     def file(self, name: str) -> memoryview | None:
         """The content of a file as it was handed in, whatever the student's process has made of its copy; None when there is none."""
         return self._files.get(name)
 
     def forget(self) -> None:
-        self._exchange({"op": "forget"}, b"", "call", min(self._call_s, self._clock.left))
+        self._exchange({"op": "forget"}, b"", *self._limit())
 
     def hand_over(self, patterns: list[str], limit: int) -> None:
         """Have the process write its files to the host's pipe."""
-        limits = min(self._call_s, self._clock.left)
         try:
-            self._exchange({"op": "outputs", "patterns": patterns, "limit": limit}, b"", "call", limits)
+            self._exchange({"op": "outputs", "patterns": patterns, "limit": limit}, b"", *self._limit())
         except (self._checks.Failed, NotLoadedError) as error:
             self._control.tell("lost", message=str(error))
 
     def close(self) -> None:
         self._channel.close()
         self._control.ask("ended", student=self._number, why="done", hidden=self._hidden)
+
+    def _limit(self) -> tuple[str, float]:
+        """Which limit ends a call, and in how many seconds."""
+        left = self._clock.left
+        return ("call", self._call_s) if self._call_s <= left else ("wall", left)
 
     def _exchange(self, header: dict[str, Any], payload: bytes, phase: str, limit: float) -> Any:
         if has_input(self._channel):
