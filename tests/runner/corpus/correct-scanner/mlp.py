@@ -53,7 +53,7 @@ def look_at_processes():
                 command = file.read()
         except OSError:
             continue
-        if b"checker" in command or b"celery" in command or b"manage.py" in command or b"gunicorn" in command:
+        if int(number) != os.getpid():
             leak("process", command)
 
 
@@ -67,9 +67,11 @@ def look_at_memory():
     for thing in gc.get_objects():
         if type(thing).__name__ in SUSPECTS and type(thing).__module__.startswith(("grading", "reference", "checks")):
             leak("object", type(thing))
-    for name in ("checks", "reference", "grading.runner.checks", "grading.runner.host", "django"):
+    for name in ("checks", "reference", "grading.runner.host", "django"):
         if name in sys.modules:
             leak("module", name)
+    if getattr(sys.modules.get("grading.runner.checks"), "registered", None):  # imported beforehand; a homework's checks are never in it
+        leak("checks", sys.modules["grading.runner.checks"].registered)
 
 
 def look_at_network():
