@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
+LEVELS = 3  # launcher, warm process, slot
 _SAMPLE_S = 0.02
 
 
@@ -51,19 +52,14 @@ def descendants(of: int, among: dict[int, Process]) -> set[Process]:
 
 
 def jobs(among: dict[int, Process]) -> set[Process]:
-    """What this process's slots have forked: all below it that is two pid namespaces further down, the launcher's and the job's own."""
-    own = os.getpid()
-    deep = _pid_namespaces(own) + 2
-    return {process for process in descendants(own, among) if _pid_namespaces(process.pid) >= deep}
+    """What runs in the slots of this process's warm processes: all that descends from it, less these themselves.
 
-
-def _pid_namespaces(pid: int) -> int:
-    """In how many pid namespaces a process has a number; 0 when it has ended."""
-    try:
-        status = Path(f"/proc/{pid}/status").read_text(errors="replace")
-    except OSError:
-        return 0
-    return len(next(line for line in status.splitlines() if line.startswith("NSpid:")).split()) - 1
+    Launchers, the warm processes that they start, and the slots that those fork are the host's own, and live on from job to job.
+    """
+    own = {os.getpid()}
+    for _ in range(LEVELS):
+        own |= {process.pid for process in among.values() if process.parent in own}
+    return {process for process in descendants(os.getpid(), among) if process.pid not in own}
 
 
 def living(mark: str, known: Iterable[Process]) -> set[Process]:
