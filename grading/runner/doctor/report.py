@@ -102,4 +102,4 @@ def verdict(report: Report) -> str:
     if held == count:
         return f"All {count} attacks were held, in {report.seconds:.0f} s."
     names = ", ".join(finding.attack.name for finding in report.findings if not finding.held)
-    return f"{count - held} of {count} attacks were NOT held: {names}."
+    return f"{count - held} of {count} attacks were NOT held, in {report.seconds:.0f} s: {names}."

@@ -181,7 +181,7 @@ if names:
         "Looked for the checker's modules among those that are loaded",
         _search(
             """
-for name in ("checks", "reference", "grading.runner.checker_main", "grading.runner.host", "grading.runner.sandbox"):
+for name in ("checks", "reference", "grading.runner.host", "grading.runner.sandbox"):
     if name in sys.modules:
         reached(f"module {name}")
 for module in list(sys.modules.values()):
