@@ -171,7 +171,7 @@ class _Bench:
     def measure(self, runs: int, jobs: int, boot_s: float) -> Sandbox:
         raw: dict[str, list[float]] = {}
         self._job(_TWICE)
-        self._bare("import torch")  # both caches are warm
+        self._bare("import torch\n")  # both caches are warm
         for _ in range(runs):
             for name, sample in self._round().items():
                 raw.setdefault(name, []).append(round(sample, 3))

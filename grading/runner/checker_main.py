@@ -436,9 +436,8 @@ def main(_argument: object) -> None:
     import torch
 
     torch.set_num_threads(1)
-    numpy.random.seed(
-        secrets.randbits(32)
-    )  # what the warm process drew is known to students' processes too; random does this itself in a fork
+    # What the warm process drew is known to students' processes too; random does this itself in a fork.
+    numpy.random.seed(secrets.randbits(32))
     control = Control()
     try:
         job, bundle, files = _read_job()

@@ -95,7 +95,6 @@ class Run:
         self._said = 0.0
         self._looked = 0.0
         self._done = False
-        self._first_answer = 0.0
         self._specs = {spec.id: spec for spec in self.job.checks}
         self._files = Collector(self.job.outputs, self.job.outputs_mb * MEGABYTE, self.job.files)
         return self

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from django.conf import settings
 
+from courseapp.management import bench_autograde
+from courseapp.management.bench_sandbox import Sandbox
 from courseapp.management.bench_site import percentile
 from courseapp.management.bench_storm import moments
 from courseapp.management.bench_upload import BAR_MS, Row
@@ -69,3 +71,59 @@ def test_a_storm_loses_nothing(tmp_path: Path, torch_runtime: Runtime) -> None:
     (storm,) = json.loads(done.stdout)
     assert (storm["students"], storm["stored"], storm["receipts"], storm["judged"], storm["database"]) == (5, 5, 5, 5, "sqlite")
     assert 0 < storm["p50_ms"] <= storm["p95_ms"] <= storm["p99_ms"] <= storm["worst_ms"]
+
+
+KEYS = {
+    "machine", "runs", "raw", "bare_python_ms", "bare_torch_ms", "student_first_line_ms", "first_answer_ms", "sgd_step_ms",
+    "jobs_per_s", "cpu_ms_per_job", "private_mb_per_job", "ratio_torch",
+}  # fmt: skip
+
+
+@pytest.mark.sandbox
+def test_the_sandbox_is_measured_against_the_bare_interpreter(torch_runtime: Runtime) -> None:
+    """Only that it measures, and that its exit status follows from its bars."""
+    command = [sys.executable, "manage.py", "bench", "sandbox", "--json", "--runs", "1", "--jobs", "4"]
+    environment = os.environ | {"RUNTIME_PYTHON": str(torch_runtime.python)}
+    said = subprocess.run(command, capture_output=True, text=True, check=False, cwd=settings.BASE_DIR, env=environment)
+    measured = json.loads(said.stdout)
+    assert set(measured) >= KEYS
+    assert {name: len(samples) for name, samples in measured["raw"].items()} == dict.fromkeys(
+        ("bare_python_ms", "student_first_line_ms", "bare_torch_ms", "whole_job_ms", "first_answer_ms", "bare_sgd_ms", "sgd_step_ms"), 1
+    )
+    assert measured["ratio_torch"] > 1
+    assert measured["student_first_line_ms"] <= measured["raw"]["student_first_line_ms"][0] <= measured["raw"]["sgd_step_ms"][0]
+    assert said.returncode == (0 if Sandbox(**measured).holds else 1)
+
+
+@pytest.mark.parametrize(
+    ("change", "holds"),
+    [
+        ({}, True),
+        ({"first_answer_ms": 30.1}, False),
+        ({"ratio_torch": 59.0}, False),
+        ({"jobs_per_s": 39.9}, False),
+        ({"cpu_ms_per_job": 30.5}, False),
+        ({"private_mb_per_job": 10.1}, False),
+        ({"zygote_boot_s": 3.1}, False),
+    ],
+)
+def test_each_bar_of_the_sandbox_counts(change: dict[str, float], holds: bool) -> None:
+    at_the_bars = dict.fromkeys(Sandbox.__dataclass_fields__, 1.0) | {
+        "machine": "", "runs": 1, "raw": {}, "memory_guard": "", "ratio_torch": 60.0, "jobs_per_s": 40.0, "first_answer_ms": 30.0,
+        "cpu_ms_per_job": 30.0, "private_mb_per_job": 10.0, "zygote_boot_s": 3.0,
+    }  # fmt: skip
+    assert Sandbox(**at_the_bars | change).holds is holds  # type: ignore[arg-type] # fields of several types, by name
+
+
+@pytest.mark.sandbox
+def test_autograde_is_measured_on_different_hand_ins(torch_runtime: Runtime) -> None:
+    command = [sys.executable, "manage.py", "bench", "autograde", "--json", "--counts", "1", "3"]
+    environment = os.environ | {"RUNTIME_PYTHON": str(torch_runtime.python)}
+    said = subprocess.run(command, capture_output=True, text=True, check=True, cwd=settings.BASE_DIR, env=environment)
+    assert [(row["n"], row["jobs"], row["seconds"] > 0) for row in json.loads(said.stdout)] == [(1, 2, True), (3, 2, True)]
+
+
+@pytest.mark.parametrize(("seconds", "holds"), [(25.0, True), (25.1, False)])
+def test_two_hundred_hand_ins_have_a_bar(seconds: float, holds: bool) -> None:
+    assert bench_autograde.Row(200, 2, seconds).holds is holds
+    assert bench_autograde.Row(20, 2, seconds).holds
