@@ -26,8 +26,11 @@ test: dev-packages ## Run the tests, on SQLite and on PostgreSQL (ARGS="-k name"
 check: dev-packages ## Run ruff, mypy, import-linter, djlint and Django's own checks
 	@.venv/bin/python scripts/check.py
 
-bench: site-packages ## Measure how long a hand-in takes, against its bars
+bench: site-packages ## Measure hand-ins, the sandbox and autograde, against their bars
+	@$(MANAGE) install_runtime torch --wait
 	@$(MANAGE) bench upload
+	@$(MANAGE) bench sandbox
+	@$(MANAGE) bench autograde
 
 storm: site-packages ## Let 300 students hand in within two minutes, on PostgreSQL, against its bar
 	@$(MANAGE) bench storm
