@@ -71,8 +71,10 @@ class Group:
 
     def stand_back(self, *, behind: bool = True) -> None:
         """Have only what other groups leave of the processors; `behind=False`: have a share again."""
-        if behind != self._behind and self.has("cpu"):
-            place = self._places["cpu"]
+        if behind == self._behind or not self.has("cpu"):
+            return
+        place = self._places["cpu"]
+        with contextlib.suppress(OSError):  # less fair then, and nothing else
             if (place / "cpu.idle").exists():
                 (place / "cpu.idle").write_text(str(int(behind)))
             elif self._version == 2:

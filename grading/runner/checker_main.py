@@ -272,9 +272,11 @@ class Checker:
         self._registered = registered
         self._clock = Clock(float(job["limits"]["wall_s"]))
         self._given_up = ""
+        self._hidden_started = 0
 
     def start(self, *, hidden: bool) -> StudentLine:
         """A student process with the hand-in loaded. If it does not live through that, no other would: the rest is not run."""
+        self._hidden_started += hidden
         try:
             return StudentLine(self._control, self._clock, self._job, self._files, self._prelude, hidden=hidden)
         except EndedError as error:
@@ -316,6 +318,9 @@ class Checker:
             stage.ended()
             return _result(judged=False, message=messages.HIDDEN_UNJUDGED.format(why=error) if hidden else str(error))
         except NotLoadedError as error:
+            if hidden and self._hidden_started > 1:
+                # An earlier hidden process saw inputs, and may have found a way to tell this one, whose text is its own.
+                return _result(judged=False, message=f"{error.builtin or 'Exception'}, {messages.HIDDEN}", staff=str(error))
             return _result(judged=False, message=str(error), builtin=error.builtin)
         except Raised as error:
             message = f"{error.kind}, {messages.HIDDEN}" if hidden else str(error)

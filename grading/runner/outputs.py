@@ -21,6 +21,7 @@ from grading.runner.protocol import Frame, FrameBuffer, ProtocolError, pack_fram
 MAX_FILES = 20
 MAX_NAME = 100  # characters
 MAX_DROPPED = 20  # reasons that are told
+MAX_FRAMES = 200  # of all of a run's processes
 MEGABYTE = 2**20
 PIPE_BYTES = MEGABYTE
 READ_BYTES = 1 << 16
@@ -47,6 +48,8 @@ class Collector:
         self.limit = limit
         self._given = given
         self._kept = 0
+        self.frames_left = MAX_FRAMES
+        self.bytes_left = 2 * limit + MEGABYTE  # of all streams: names and sizes of what is not kept go through them, too
 
     def drop(self, sentence: str) -> None:
         if len(self.dropped) < MAX_DROPPED and sentence not in self.dropped:
@@ -78,22 +81,34 @@ class Intake:
     def __init__(self, collector: Collector) -> None:
         self._collector = collector
         self._frames = FrameBuffer(max_header=_MAX_HEADER, max_payload=collector.limit)
-        self._left = collector.limit + MEGABYTE  # of the stream: names and sizes of what is not kept go through it, too
         self.open = True
 
     def feed(self, piece: bytes) -> None:
         if not self.open:
             return
-        self._left -= len(piece)
+        self._collector.bytes_left -= len(piece)
         self._frames.feed(piece)
         try:
-            if self._left < 0:
+            if self._collector.bytes_left < 0:
                 raise ProtocolError("more than may be handed over")
             for frame in self._frames:
+                self._collector.frames_left -= 1
+                if self._collector.frames_left < 0:
+                    raise ProtocolError("more files than may be handed over")
                 self._collector.take(frame)
         except ProtocolError:
-            self._collector.drop(messages.OUTPUT_BROKEN)
-            self.open = False
+            self._break()
+
+    def end(self) -> None:
+        """The process has ended, or closed its pipe: half a file is none, and is not kept in memory."""
+        if self.open and self._frames.pending:
+            self._break()
+        self.open = False
+
+    def _break(self) -> None:
+        self._collector.drop(messages.OUTPUT_BROKEN)
+        self._frames = FrameBuffer()
+        self.open = False
 
 
 def is_plain(name: str) -> bool:

@@ -96,6 +96,11 @@ class FrameBuffer:
         self._max_header = max_header
         self._max_payload = max_payload
 
+    @property
+    def pending(self) -> int:
+        """Bytes of a frame that is not whole yet."""
+        return len(self._buffer)
+
     def feed(self, piece: bytes) -> None:
         self._buffer += piece
 

@@ -195,7 +195,7 @@ class Run:
                     fds=fds,
                     extra_scratch=self._size,
                 )
-            except OSError:
+            except BaseException:
                 ours.close()
                 for fd in (output, files):
                     if fd >= 0:
@@ -315,6 +315,7 @@ class Run:
             self._selector.unregister(student.files)
             os.close(student.files)
             student.files = -1
+            student.intake.end()
         return bool(piece) and student.files >= 0
 
     def _drain_files(self, student: _Student) -> None:

@@ -60,6 +60,7 @@ class Sandbox:
         self._control = control
         self._watch = watch
         self._scratch: list[int] = []
+        self._last_fault: Fault = ""
         self.killed = False
         self.exit: Exit | None = None
         self.error: LaunchError | None = None
@@ -82,7 +83,7 @@ class Sandbox:
                 message, fds = b"", []
             if not message:
                 self.error = LaunchError("the warm process was ended", errno.EPIPE)
-                return
+                break
             report = json.loads(message)
             if "inherited" in report:
                 *self._scratch, process = fds
@@ -91,14 +92,24 @@ class Sandbox:
                 self.error = LaunchError(report["error"], report["errno"])
             elif "exited" in report:
                 self.exit = Exit(report["exited"], report["cpu_s"])
+        self._let_go_of_scratch()
+
+    def _let_go_of_scratch(self) -> None:
+        """What it wrote is memory for as long as somebody holds a descriptor of it."""
+        if self._scratch:
+            self._last_fault = self._watch.last_fault(self._scratch)
+        for fd in self._scratch:
+            os.close(fd)
+        self._scratch = []
 
     def fault(self) -> Fault:
         """Which of its caps it has passed."""
-        return self._watch.fault(self._scratch)
+        return self._last_fault if self.ended else self._watch.fault(self._scratch)
 
     def kill(self) -> None:
         """Have everything in there killed; `exit` follows."""
         self.killed = True
+        self._watch.bring_forward()
         with contextlib.suppress(OSError):
             self._control.shutdown(socket.SHUT_WR)
 
@@ -107,13 +118,10 @@ class Sandbox:
         self.kill()
         deadline = time.monotonic() + CLOSE_S
         while not self.ended:
-            if not select.select([self._control], [], [], max(0.0, deadline - time.monotonic()))[0]:
+            if not select.select([self._control], [], [], max(0.1, deadline - time.monotonic()))[0]:
                 self._zygote.kill()
             self.poll()
         self._control.close()
-        for fd in self._scratch:
-            os.close(fd)
-        self._scratch = []
         if self.error and self.error.number == errno.EPIPE:  # nobody is left to fork another
             self._zygote.drop_slot(self._slot)
         else:

@@ -15,7 +15,7 @@ Fault = Literal["", "memory", "cpu"]
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _CROWD = 4  # threads that want to run at once, besides what a homework is allowed
-_LOOKS = 2  # in a row at a crowd
+_LOOKS, _CALM_LOOKS = 2, 20  # in a row at a crowd, and at none
 
 
 class Watch:
@@ -29,7 +29,7 @@ class Watch:
         self._first = 0
         self._inherited = 0
         self._used = 0.0
-        self._crowded = 0
+        self._crowded = self._calm = 0
         if group is not None:
             group.limit(memory_bytes, processes)
         self._counts_memory = group is not None and group.has("memory")
@@ -56,11 +56,22 @@ class Watch:
     def fault(self, scratch: Sequence[int]) -> Fault:
         """Which cap was passed. `scratch`: descriptors of the sandbox's tmpfs directories."""
         pids = [self._first, *descendants(self._first)] if self._first else []
+        self._yield_to_others(pids)
+        return self._fault(pids, scratch)
+
+    def last_fault(self, scratch: Sequence[int]) -> Fault:
+        """The same, of a sandbox whose processes have ended: their numbers may be others' by now."""
+        return self._fault([], scratch)
+
+    def _fault(self, pids: Sequence[int], scratch: Sequence[int]) -> Fault:
         if self._over_memory(pids, scratch):
             return "memory"
-        used = self.cpu_used(pids)
-        self._yield_to_others(pids)
-        return "cpu" if used > self._cpu_s else ""
+        return "cpu" if self.cpu_used(pids) > self._cpu_s else ""
+
+    def bring_forward(self) -> None:
+        """It is about to be killed, by its slot, and dying takes time of its own."""
+        if self._group is not None:
+            self._group.stand_back(behind=False)
 
     def cpu_used(self, pids: Iterable[int] = ()) -> float:
         if self._group is not None and self._counts_time:
@@ -78,12 +89,19 @@ class Watch:
         return used + sum(map(proportional, pids)) - self._inherited > self._memory_bytes
 
     def _yield_to_others(self, pids: Sequence[int]) -> None:
-        """Let a sandbox that has many threads to run at once have what others leave; from then on, and what it starts inherits it."""
+        """Let a sandbox that has many threads to run at once have what others leave. What it starts inherits that.
+
+        With a group it has its share again when the crowd is gone; an ordinary user may not raise what he has lowered.
+        """
         tasks = [(pid, task) for pid in pids for task in _listdir(f"/proc/{pid}/task")]
-        if self._crowded < _LOOKS:
-            most = self._threads + _CROWD - 1
-            runnable = sum(_state(pid, task) == "R" for pid, task in tasks) if len(tasks) > most else 0
-            self._crowded = self._crowded + 1 if runnable > most else 0
+        most = self._threads + _CROWD - 1
+        if len(tasks) > most and sum(_state(pid, task) == "R" for pid, task in tasks) > most:
+            self._crowded, self._calm = self._crowded + 1, 0
+        elif self._crowded:
+            self._calm += 1
+            if self._crowded < _LOOKS or self._calm >= _CALM_LOOKS:
+                self._crowded = 0
+                self.bring_forward()
         if self._crowded < _LOOKS:
             return
         if self._group is not None and self._group.has("cpu"):

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import secrets
 import select
 import socket
 import subprocess
@@ -17,7 +18,7 @@ from grading.runner.interpreter import CODE, LIBRARY_LINKS, PACKAGE, Interpreter
 from grading.runner.watch import entry
 
 SANDBOX_UID = 64090  # of nobody; the host's processes and files never have it
-FIRST_SLOT_UID, SLOTS = 1_900_000_000, 4096  # beyond what distributions, containers and systemd hand out
+FIRST_SLOT_UID, SLOTS = 2_100_000_000, 4096  # beyond what distributions, containers, directories and systemd hand out
 MEGABYTE = 2**20
 SLOT_S = 30.0  # to fork a slot on a busy machine
 WARM_UP_S = 90.0  # to import a runtime on a busy machine
@@ -141,9 +142,11 @@ class Zygote:
 
     def take_slot(self) -> Slot:
         """One that is idle, or a new one. Raises OSError or LaunchError."""
-        while self._idle:
+        while True:
             with self._lock:
-                slot = self._idle.pop()
+                slot = self._idle.pop() if self._idle else None
+            if slot is None:
+                break
             if not select.select([slot.requests], [], [], 0)[0]:
                 return slot
             self.drop_slot(slot)  # it says something unasked: it has ended
@@ -157,7 +160,7 @@ class Zygote:
             with slot.theirs, entry(slot.group) as groups:
                 message = json.dumps({"number": number}).encode()
                 socket.send_fds(self._requests, [message], [slot.theirs.fileno(), *groups])
-                self._await(slot)
+            self._await(slot)  # with the other end closed here: if the warm process ends, so does the waiting
         except BaseException:
             self.drop_slot(slot)
             raise
@@ -219,18 +222,22 @@ class Zygote:
 
 
 class Numbers:
-    """Gives each slot of a host a number that no other has, the lowest that is free."""
+    """Gives each slot of a host a number that no other has: the next that is free, from anywhere on, so that none comes back soon."""
 
     def __init__(self) -> None:
         self._used: set[int] = set()
+        self._next = secrets.randbelow(SLOTS)
         self._lock = threading.Lock()
 
     def take(self) -> int:
         with self._lock:
-            number = next((number for number in range(SLOTS) if number not in self._used), None)
-            if number is None:
+            if len(self._used) == SLOTS:
                 raise OSError(errno.EAGAIN, f"all {SLOTS} slots of this host are in use")
+            while self._next in self._used:
+                self._next = (self._next + 1) % SLOTS
+            number = self._next
             self._used.add(number)
+            self._next = (number + 1) % SLOTS
             return number
 
     def give_back(self, number: int) -> None:

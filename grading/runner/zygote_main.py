@@ -98,8 +98,8 @@ def serve(requests: socket.socket) -> NoReturn:
     while True:
         for key, _ in selector.select():
             if key.data is None:
-                pid = take_slot(requests)
-                selector.register(os.pidfd_open(pid), selectors.EVENT_READ, pid)
+                if pid := take_slot(requests):
+                    selector.register(os.pidfd_open(pid), selectors.EVENT_READ, pid)
             else:
                 selector.unregister(key.fd)
                 os.close(key.fd)
@@ -107,10 +107,18 @@ def serve(requests: socket.socket) -> NoReturn:
 
 
 def take_slot(requests: socket.socket) -> int:
+    """Its process, or 0 when none could be forked."""
     message, fds, _, _ = socket.recv_fds(requests, LARGEST_REQUEST, 16)
     if not message:
         os._exit(0)
-    pid = os.fork()
+    try:
+        pid = os.fork()
+    except OSError as error:  # such as a limit on processes: this slot is not to be had, and all others live on
+        with socket.socket(fileno=fds[0]) as asking:
+            answer(asking, error="fork a slot", errno=error.errno)
+        for fd in fds[1:]:
+            os.close(fd)
+        return 0
     if pid == 0:
         requests.detach()
         for fd in map(int, os.listdir("/proc/self/fd")):

@@ -370,3 +370,49 @@ def test_nothing_runs_while_private_files_lie_where_a_sandbox_looks(runtime: Run
     assert f"{inside} lies below" in outcome.staff_message
     with closing(Host(private=(tmp_path,))) as host:
         assert host.run(job(CORRECT, runtime, specs=homework.ALL_VISIBLE)).kind == "ok"
+
+
+TELLING = "raise ValueError('a text of its own')\n"
+
+
+def test_a_later_hidden_process_says_no_text_of_its_own(judge_here: Judge, runtime: Runtime) -> None:
+    """It may know what an earlier one saw, however it was told. The first one, which saw nothing yet, says why it does not load."""
+    specs = tuple(CheckSpec(f"c{number}", "", Decimal(1), "hidden", fresh=True) for number in range(2))
+    checks = "from grading.runner.checks import check\n\n" + "".join(
+        f"@check('c{number}')\ndef c{number}(student, trial):\n    trial.equal('y', student.call('mlp.twice', 1), 2)\n\n"
+        for number in range(2)
+    )
+    outcome = judge_here(job(TELLING, runtime, checks=checks, specs=specs))
+    shown = sorted(check.message for check in outcome.checks)
+    assert shown == [
+        "ValueError, in a hidden check",
+        "mlp.py could not be imported: ValueError: a text of its own (in mlp.py line 1)",
+    ]
+
+
+def test_scratch_space_is_given_back_when_its_process_ends(judge_here: Judge, runtime: Runtime) -> None:
+    """Else a hand-in could hold as much of it at once as it has processes."""
+
+    def shared_mb() -> float:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("Shmem:"))
+
+    specs = tuple(CheckSpec(f"c{number}", "", Decimal(1), "visible", fresh=True) for number in range(8))
+    checks = "from grading.runner.checks import check\n\n" + "".join(
+        f"@check('c{number}')\ndef c{number}(student, trial):\n    trial.equal('y', student.call('mlp.twice', 1), 2)\n\n"
+        for number in range(8)
+    )
+    code = "for place in ('/tmp/big', '/dev/shm/big'):\n    open(place, 'wb').write(bytes(60 << 20))\ndef twice(x):\n    return 2 * x\n"
+    before, most, over = shared_mb(), [0.0], threading.Event()
+
+    def watch() -> None:
+        while not over.wait(0.02):
+            most[0] = max(most[0], shared_mb() - before)
+
+    watching = threading.Thread(target=watch)
+    watching.start()
+    outcome = judge_here(job(code, runtime, checks=checks, specs=specs))
+    over.set()
+    watching.join()
+    assert (outcome.kind, outcome.points) == ("ok", Decimal(8))
+    assert most[0] < 500  # eight times 120 otherwise
