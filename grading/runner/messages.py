@@ -70,11 +70,12 @@ _ENDED = {
     "load": "Stopped after {wall} of wall time, while the hand-in was loaded. Do less outside of functions.",
     "wall": "Stopped after {wall} of wall time.",
     "cpu": "Stopped after {cpu} of CPU time.",
+    "processes": "Stopped: more than {swarm} processes or threads wanted to run at once. Start fewer workers.",
     "output": "Stopped after printing more than {flood}.",
     "protocol": "Stopped: something other than an answer was written to the checker's connection.",
 }
 
 
 def ended(reason: str, details: dict[str, Any]) -> str:
-    """Why a student process had to end. Reasons: exit, signal, memory, call, load, wall, cpu, output, protocol."""
+    """Why a student process had to end. Reasons: exit, signal, memory, call, load, wall, cpu, processes, output, protocol."""
     return _ENDED[reason].format(**details)

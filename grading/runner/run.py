@@ -36,13 +36,15 @@ from grading.runner.outputs import MEGABYTE, PIPE_BYTES, READ_BYTES, Collector, 
 from grading.runner.protocol import Frame, FrameBuffer, pack_frame, plain, send_frame
 from grading.runner.sandbox import Exit, Sandbox
 from grading.runner.tiers import Tier
+from grading.runner.watch import swarm
 
-TICK_S = 0.05  # of the memory watch
+TICK_S = 0.025  # of the watch
 BOOT_S = 90.0  # for a process to start and import torch on a busy machine
 OWN_S = 60.0  # that the checks themselves may take, besides the student's wall limit
 FLOOD = 64 * 2**20  # bytes of output after which a process is stopped
 CHECKER_MEMORY_MB = 4096
 CHECKER_CPU_S = 600.0
+CHECKER_PROCESSES = 64
 STAFF_OUTPUT = 8000  # bytes of the checker's own output that staff see
 
 
@@ -131,7 +133,7 @@ class Run:
             "checker_main",
             {},
             interpreter=self._interpreter,
-            limits=Limits(cpu_s=CHECKER_CPU_S, tmp_mb=512, file_mb=512, processes=64),
+            limits=Limits(cpu_s=CHECKER_CPU_S, tmp_mb=512, file_mb=512, processes=CHECKER_PROCESSES),
             memory_mb=CHECKER_MEMORY_MB,
             stdout=self._errors.fileno(),
             stderr=self._errors.fileno(),
@@ -244,7 +246,11 @@ class Run:
         if self._done:
             return
         if looks and (fault := self._checker.fault()):
-            most = messages.megabytes(CHECKER_MEMORY_MB) + " of memory" if fault == "memory" else f"{CHECKER_CPU_S:g} s of processor time"
+            most = {
+                "memory": f"{messages.megabytes(CHECKER_MEMORY_MB)} of memory",
+                "cpu": f"{CHECKER_CPU_S:g} s of processor time",
+                "processes": f"{swarm(CHECKER_PROCESSES)} threads at once",
+            }[fault]
             raise _AssignmentFailure(f"the checks used more than {most} in “{self._now}”")
         if not self._checker.ended:
             return
@@ -423,6 +429,7 @@ class Run:
             "call": messages.seconds(limits.call_s),
             "wall": messages.seconds(limits.wall_s),
             "cpu": messages.seconds(limits.cpu_s),
+            "swarm": str(swarm(limits.processes)),
             "flood": messages.megabytes(FLOOD // 2**20),
         }
 

@@ -101,6 +101,7 @@ class Sandbox:
         for fd in self._scratch:
             os.close(fd)
         self._scratch = []
+        self._watch.close()
 
     def fault(self) -> Fault:
         """Which of its caps it has passed."""
@@ -109,7 +110,7 @@ class Sandbox:
     def kill(self) -> None:
         """Have everything in there killed; `exit` follows."""
         self.killed = True
-        self._watch.bring_forward()
+        self._watch.kill()
         with contextlib.suppress(OSError):
             self._control.shutdown(socket.SHUT_WR)
 

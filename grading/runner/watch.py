@@ -6,16 +6,25 @@ A sandbox in which a crowd wants the processors goes behind all others: they wou
 
 import contextlib
 import os
+import signal
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal
 
 from grading.runner.cgroups import Group
 
-Fault = Literal["", "memory", "cpu"]
+Fault = Literal["", "memory", "cpu", "processes"]
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _CROWD = 4  # threads that want to run at once, besides what a homework is allowed
-_LOOKS, _CALM_LOOKS = 2, 20  # in a row at a crowd, and at none
+_SWARM = 16  # threads that want to run at once, and half of all that it may have: nobody can work beside that
+_LOOKS, _CALM_LOOKS = 2, 40  # in a row at a crowd, and at none
+_BLIND_LOOKS = 40  # at a crowd that changes, before its memory is added up
+
+
+def swarm(processes: int) -> int:
+    """How many threads may want to run at once in a sandbox that may have `processes`."""
+    return max(_SWARM, processes // 2)
 
 
 class Watch:
@@ -26,10 +35,15 @@ class Watch:
         self._memory_bytes = memory_bytes
         self._cpu_s = cpu_s
         self._threads = threads
+        self._swarm = swarm(processes)
         self._first = 0
+        self._pidfd = -1
         self._inherited = 0
         self._used = 0.0
         self._crowded = self._calm = 0
+        self._next_sum = 0.0
+        self._tasks: list[tuple[int, str]] = []
+        self._changes = False
         if group is not None:
             group.limit(memory_bytes, processes)
         self._counts_memory = group is not None and group.has("memory")
@@ -43,7 +57,7 @@ class Watch:
         return self._counts_memory
 
     def attach(self, pidfd: int, inherited: int) -> None:
-        """`pidfd` is the sandbox's first process; what it starts belongs to it. It is closed here.
+        """`pidfd` is the sandbox's first process; what it starts belongs to it. It is this object's from now on.
 
         `inherited`: its proportional memory in bytes, as it measured it itself before it ran anybody's code.
         """
@@ -51,13 +65,24 @@ class Watch:
         for line in _read(f"/proc/self/fdinfo/{pidfd}").splitlines():
             if line.startswith("Pid:"):
                 self._first = max(0, int(line.split()[1]))  # −1 when it has ended
-        os.close(pidfd)
+        self._pidfd = pidfd
+
+    def kill(self) -> None:
+        """End everything in the sandbox at once, where its first process is known: a slot may wait long for a processor in a crowd."""
+        self.bring_forward()
+        if self._pidfd >= 0:
+            with contextlib.suppress(OSError):
+                signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+
+    def close(self) -> None:
+        if self._pidfd >= 0:
+            os.close(self._pidfd)
+            self._pidfd = -1
 
     def fault(self, scratch: Sequence[int]) -> Fault:
         """Which cap was passed. `scratch`: descriptors of the sandbox's tmpfs directories."""
         pids = [self._first, *descendants(self._first)] if self._first else []
-        self._yield_to_others(pids)
-        return self._fault(pids, scratch)
+        return self._crowd(pids) or self._fault(pids, scratch)
 
     def last_fault(self, scratch: Sequence[int]) -> Fault:
         """The same, of a sandbox whose processes have ended: their numbers may be others' by now."""
@@ -69,7 +94,7 @@ class Watch:
         return "cpu" if self.cpu_used(pids) > self._cpu_s else ""
 
     def bring_forward(self) -> None:
-        """It is about to be killed, by its slot, and dying takes time of its own."""
+        """Have a share of the processors again; dying takes time of its own."""
         if self._group is not None:
             self._group.stand_back(behind=False)
 
@@ -86,16 +111,25 @@ class Watch:
         # Resident pages count a shared page once per process: an upper bound that is cheap to read.
         if used + sum(map(_resident, pids)) <= self._memory_bytes:
             return False
-        return used + sum(map(proportional, pids)) - self._inherited > self._memory_bytes
+        # Many processes take long to add up, and whoever does it takes the processors from their neighbours, too: a quarter of the time.
+        # What forks without end lets nobody look at it for long: such a crowd is to be ended as a swarm before it is looked at.
+        began = time.monotonic()
+        if began < self._next_sum or (self._changes and 0 < self._crowded < _BLIND_LOOKS):
+            return False
+        total = used + sum(map(proportional, pids)) - self._inherited
+        self._next_sum = time.monotonic() + 3 * (time.monotonic() - began)
+        return total > self._memory_bytes
 
-    def _yield_to_others(self, pids: Sequence[int]) -> None:
-        """Let a sandbox that has many threads to run at once have what others leave. What it starts inherits that.
+    def _crowd(self, pids: Sequence[int]) -> Fault:
+        """Let a sandbox that has many threads to run at once have what others leave, and end a swarm. What it starts inherits that.
 
         With a group it has its share again when the crowd is gone; an ordinary user may not raise what he has lowered.
         """
         tasks = [(pid, task) for pid in pids for task in _listdir(f"/proc/{pid}/task")]
         most = self._threads + _CROWD - 1
-        if len(tasks) > most and sum(_state(pid, task) == "R" for pid, task in tasks) > most:
+        runnable = sum(_state(pid, task) == "R" for pid, task in tasks) if len(tasks) > most else 0
+        self._tasks, self._changes = tasks, tasks != self._tasks
+        if runnable > most:
             self._crowded, self._calm = self._crowded + 1, 0
         elif self._crowded:
             self._calm += 1
@@ -103,13 +137,16 @@ class Watch:
                 self._crowded = 0
                 self.bring_forward()
         if self._crowded < _LOOKS:
-            return
+            return ""
+        if runnable > self._swarm:
+            return "processes"
         if self._group is not None and self._group.has("cpu"):
             self._group.stand_back()
-        else:
+        elif not self._changes or self._crowded > 2 * _LOOKS:  # who waits for the processors while he forks holds locks that others need
             for _, task in tasks:
                 with contextlib.suppress(OSError):  # it has ended
                     os.sched_setscheduler(int(task), os.SCHED_IDLE, os.sched_param(0))
+        return ""
 
 
 @contextlib.contextmanager
