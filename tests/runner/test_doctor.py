@@ -21,7 +21,7 @@ from grading.runner.doctor.attacks.memory import ATTACKS as MEMORY
 from grading.runner.doctor.examining import Examiner
 from grading.runner.doctor.homework import SPECS
 from grading.runner.doctor.judging import Record, faults
-from grading.runner.doctor.observing import LEVELS
+from grading.runner.doctor.observing import LEVELS, living
 from grading.runner.host import Host
 from grading.runner.runtimes import Runtime
 
@@ -122,10 +122,11 @@ def test_a_process_that_lives_on_is_noticed(examiner: Examiner) -> None:
 @pytest.mark.sandbox
 def test_a_process_that_bears_the_attacks_name_is_noticed_wherever_it_is(examiner: Examiner) -> None:
     naming = "import ctypes, sys, time; ctypes.CDLL(None).prctl(15, sys.argv[1].encode(), 0, 0, 0); print(flush=True); time.sleep(30)"
+    known = living("att-elsewhere", set())  # of other tests' hosts
     with subprocess.Popen([sys.executable, "-c", naming, "att-elsewhere"], stdout=subprocess.PIPE) as elsewhere:
         assert elsewhere.stdout is not None
         elsewhere.stdout.readline()
-        assert [process.pid for process in examiner.survivors("att-elsewhere", set())] == [elsewhere.pid]
+        assert [process.pid for process in examiner.survivors("att-elsewhere", known)] == [elsewhere.pid]
         elsewhere.kill()
 
 
