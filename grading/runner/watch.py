@@ -51,11 +51,6 @@ class Watch:
         self._kills = group.kills() if group and self._counts_memory else 0
         self._time = group.cpu_s() if group and self._counts_time else 0.0
 
-    @property
-    def counts_memory(self) -> bool:
-        """Whether the kernel does, so that nobody needs to know what the first process was forked with."""
-        return self._counts_memory
-
     def attach(self, pidfd: int, inherited: int) -> None:
         """`pidfd` is the sandbox's first process; what it starts belongs to it. It is this object's from now on.
 
