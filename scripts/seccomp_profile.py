@@ -30,7 +30,8 @@ NEEDED: list[tuple[str, Condition | None, str]] = [
     ("unshare", (0, EQUAL, MOUNT | PID | IPC | NET | UTS | USER, 0), "launcher.main: the namespaces of a warm process"),
     ("unshare", (0, EQUAL, PID, 0), "zygote_main.fork_apart: a pid namespace for each job"),
     ("setns", (1, EQUAL, PID, 0), "zygote_main.fork_apart: and back into its own for the next one"),
-    ("unshare", (0, EQUAL, MOUNT | IPC | NET | UTS, 0), "zygote_main.cage: the job's other namespaces"),
+    ("unshare", (0, EQUAL, NET | UTS, 0), "zygote_main.become_slot: a network of its own for each slot"),
+    ("unshare", (0, EQUAL, MOUNT | IPC, 0), "zygote_main.cage: the job's other namespaces"),
     ("unshare", (0, EQUAL, MOUNT | USER, 0), "launcher.lock_mounts: the second user and mount namespace, which locks mount flags"),
     ("mount", None, "launcher.build_root: private mounts, tmpfs, /proc (flags and kinds are behind pointers, which no filter reads)"),
     ("open_tree", (2, EQUAL, CLONED, 0), "launcher.clone_tree: detached copies of what a sandbox sees"),
@@ -38,7 +39,7 @@ NEEDED: list[tuple[str, Condition | None, str]] = [
     ("move_mount", (4, EQUAL, EMPTY_PATH, 0), "launcher.attach: the copies into the new root"),
     ("pivot_root", None, "launcher.build_root: away from the container's files"),
     ("umount2", (1, EQUAL, DETACH, 0), "launcher.build_root: lets go of the old root"),
-    ("sethostname", None, "zygote_main.cage: the sandbox's own name, in its own uts namespace"),
+    ("sethostname", None, "zygote_main.become_slot: the sandbox's own name, in its own uts namespace"),
 ]
 """What `launcher.py` and `zygote_main.py` do that Docker's profile refuses, with the arguments that they do it with."""
 

@@ -47,8 +47,12 @@ def not_held(report: dict[str, Any]) -> list[str]:
 
 
 def missed(report: dict[str, Any]) -> dict[str, list[str]]:
-    """What was not held, but for what another worker's tests take from a neighbour: that is for a doctor who is alone on a machine."""
-    criteria = {attack["name"]: [one for one in attack["missed"] if one not in SHARED_WITH_THE_MACHINE] for attack in report["attacks"]}
+    """What was not held, but for what other workers' tests disturb: that is for a doctor who is alone on a machine.
+
+    They take time and memory from a neighbour, and an attack may have to be stopped before it gets to what it is about.
+    """
+    disturbed = SHARED_WITH_THE_MACHINE | {"made"}
+    criteria = {attack["name"]: [one for one in attack["missed"] if one not in disturbed] for attack in report["attacks"]}
     return {name: those for name, those in criteria.items() if those}
 
 
