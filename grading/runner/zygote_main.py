@@ -140,15 +140,14 @@ def become_slot(requests: socket.socket, settings: dict[str, Any], groups: list[
             os.close(group)
         launcher.call("unshare net", launcher.libc.unshare, launcher.CLONE_NEWNET | launcher.CLONE_NEWUTS)
         launcher.call("sethostname", launcher.libc.sethostname, b"sandbox", 7)
-        own_uid = has_uids()
-        if own_uid:
+        if has_uids():
             launcher.become_user(launcher.FIRST_SLOT_ID + settings["number"])
         launcher.keep_capabilities(launcher.CAP_SYS_ADMIN)
     except (StepError, OSError) as error:
         step, number = (error.step, error.number) if isinstance(error, StepError) else (f"slot: {error.strerror}", error.errno or 0)
         answer(requests, error=step, errno=number)
         os._exit(1)
-    answer(requests, ready=True, own_uid=own_uid)
+    answer(requests, ready=True)
     own_pids = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
     while True:
         run_one(requests, own_pids)

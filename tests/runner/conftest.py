@@ -41,6 +41,23 @@ def host() -> Iterator[Host]:
         yield host
 
 
+@pytest.fixture
+def own_host() -> Iterator[Host]:
+    """One that may be harmed."""
+    with closing(Host()) as host:
+        if isinstance(host.tier, Refused):
+            missing(f"{host.tier.reason} {host.tier.fix}")
+        yield host
+
+
+def warm_processes() -> set[int]:
+    """What children of ours are named as, and lead to, warm processes: the launchers."""
+    found = set()
+    for path in Path(f"/proc/{os.getpid()}/task").glob("*/children"):
+        found |= {int(pid) for pid in path.read_text().split() if "launcher.py" in Path(f"/proc/{pid}/cmdline").read_text()}
+    return found
+
+
 class OrdinaryUser:
     """A runner host of another user, who owns nothing but a 0700 home: the code, a virtual environment, and the runtime are below it."""
 

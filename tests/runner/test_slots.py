@@ -3,7 +3,6 @@
 import os
 import threading
 import time
-from collections.abc import Iterator
 from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
@@ -15,33 +14,13 @@ from grading.runner.host import Host
 from grading.runner.limits import Limits
 from grading.runner.outcome import Outcome
 from grading.runner.runtimes import Runtime
-from grading.runner.tiers import Refused
 from grading.runner.watch import descendants
 from grading.runner.zygote import FIRST_SLOT_UID, SLOTS
 from tests.conftest import missing
-from tests.runner.conftest import Judge
+from tests.runner.conftest import Judge, warm_processes
 from tests.runner.homework import ALL_VISIBLE, CORRECT, job
 
 pytestmark = pytest.mark.sandbox
-
-
-@pytest.fixture
-def own_host() -> Iterator[Host]:
-    with closing(Host()) as host:
-        if isinstance(host.tier, Refused):
-            missing(f"{host.tier.reason} {host.tier.fix}")
-        yield host
-
-
-def launchers() -> set[int]:
-    return {pid for pid in descendants(os.getpid()) if "launcher.py" in command(pid)}
-
-
-def command(pid: int) -> str:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_text()
-    except OSError:
-        return ""
 
 
 def jobs_below(launcher: int) -> dict[int, int]:
@@ -58,9 +37,9 @@ def jobs_below(launcher: int) -> dict[int, int]:
 def test_no_two_processes_have_a_uid_in_common(own_host: Host, runtime: Runtime) -> None:
     if os.geteuid() != 0:
         missing("Only root can give out uids.")
-    others = launchers()
+    others = warm_processes()
     assert own_host.warm(runtime) == ""
-    (launcher,) = launchers() - others
+    (launcher,) = warm_processes() - others
     code = "import time\ntime.sleep(2)\n" + CORRECT
     threads = [threading.Thread(target=own_host.run, args=(job(code, runtime, limits=Limits(wall_s=20)),)) for _ in range(2)]
     for thread in threads:

@@ -4,10 +4,8 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
 from contextlib import closing
 from decimal import Decimal
-from pathlib import Path
 
 import pytest
 
@@ -17,30 +15,12 @@ from grading.runner.limits import Limits
 from grading.runner.outcome import Outcome
 from grading.runner.runtimes import Runtime
 from grading.runner.sandbox import Sandbox
-from grading.runner.tiers import Refused
 from grading.runner.watch import Fault
 from grading.runner.zygote import WarmUpError, Zygote
-from tests.conftest import missing
+from tests.runner.conftest import warm_processes
 from tests.runner.homework import ALL_VISIBLE, CHECKS, CORRECT, job
 
 pytestmark = pytest.mark.sandbox
-
-
-@pytest.fixture
-def own_host() -> Iterator[Host]:
-    """One that may be harmed."""
-    with closing(Host()) as host:
-        if isinstance(host.tier, Refused):
-            missing(f"{host.tier.reason} {host.tier.fix}")
-        yield host
-
-
-def warm_processes() -> set[int]:
-    """What children of ours are named as, and lead to, warm processes: the launchers."""
-    found = set()
-    for path in Path(f"/proc/{os.getpid()}/task").glob("*/children"):
-        found |= {int(pid) for pid in path.read_text().split() if "launcher.py" in Path(f"/proc/{pid}/cmdline").read_text()}
-    return found
 
 
 def judged(outcome: Outcome) -> tuple[str, Decimal]:
