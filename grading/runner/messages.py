@@ -71,11 +71,12 @@ _ENDED = {
     "wall": "Stopped after {wall} of wall time.",
     "cpu": "Stopped after {cpu} of CPU time.",
     "processes": "Stopped: more than {swarm} processes or threads wanted to run at once. Start fewer workers.",
+    "forks": "Stopped: processes that it started kept starting others. Start workers from one process only.",
     "output": "Stopped after printing more than {flood}.",
     "protocol": "Stopped: something other than an answer was written to the checker's connection.",
 }
 
 
 def ended(reason: str, details: dict[str, Any]) -> str:
-    """Why a student process had to end. Reasons: exit, signal, memory, call, load, wall, cpu, processes, output, protocol."""
+    """Why a student process had to end. Reasons: exit, signal, memory, call, load, wall, cpu, processes, forks, output, protocol."""
     return _ENDED[reason].format(**details)

@@ -250,6 +250,7 @@ class Run:
                 "memory": f"{messages.megabytes(CHECKER_MEMORY_MB)} of memory",
                 "cpu": f"{CHECKER_CPU_S:g} s of processor time",
                 "processes": f"{swarm(CHECKER_PROCESSES)} threads at once",
+                "forks": "one process to start others from",
             }[fault]
             raise _AssignmentFailure(f"the checks used more than {most} in “{self._now}”")
         if not self._checker.ended:

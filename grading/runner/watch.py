@@ -13,11 +13,12 @@ from typing import Literal
 
 from grading.runner.cgroups import Group
 
-Fault = Literal["", "memory", "cpu", "processes"]
+Fault = Literal["", "memory", "cpu", "processes", "forks"]
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _CROWD = 4  # threads that want to run at once, besides what a homework is allowed
 _SWARM = 16  # threads that want to run at once, and half of all that it may have: nobody can work beside that
+_PARENTS = 3  # of those: whoever needs workers starts them from one process
 _LOOKS, _CALM_LOOKS = 2, 40  # in a row at a crowd, and at none
 _BLIND_LOOKS = 40  # at a crowd that changes, before its memory is added up
 
@@ -76,8 +77,8 @@ class Watch:
 
     def fault(self, scratch: Sequence[int]) -> Fault:
         """Which cap was passed. `scratch`: descriptors of the sandbox's tmpfs directories."""
-        pids = [self._first, *descendants(self._first)] if self._first else []
-        return self._crowd(pids) or self._fault(pids, scratch)
+        pids, parents = family(self._first) if self._first else ([], 0)
+        return self._crowd(pids, parents) or self._fault(pids, scratch)
 
     def last_fault(self, scratch: Sequence[int]) -> Fault:
         """The same, of a sandbox whose processes have ended: their numbers may be others' by now."""
@@ -115,8 +116,11 @@ class Watch:
         self._next_sum = time.monotonic() + 3 * (time.monotonic() - began)
         return total > self._memory_bytes
 
-    def _crowd(self, pids: Sequence[int]) -> Fault:
+    def _crowd(self, pids: Sequence[int], parents: int) -> Fault:
         """Let a sandbox that has many threads to run at once have what others leave, and end a swarm. What it starts inherits that.
+
+        `parents`: how many of the processes have children. Forks of forks double: that is ended before there are many, since each fork and
+        each end holds locks that those of its neighbours need.
 
         With a group it has its share again when the crowd is gone; an ordinary user may not raise what he has lowered.
         """
@@ -124,6 +128,8 @@ class Watch:
         most = self._threads + _CROWD - 1
         runnable = sum(_state(pid, task) == "R" for pid, task in tasks) if len(tasks) > most else 0
         self._tasks, self._changes = tasks, tasks != self._tasks
+        if runnable > most and parents >= _PARENTS:
+            return "forks"
         if runnable > most:
             self._crowded, self._calm = self._crowded + 1, 0
         elif self._crowded:
@@ -155,15 +161,18 @@ def entry(group: Group | None) -> Iterator[Sequence[int]]:
 
 
 def descendants(pid: int) -> list[int]:
-    found: list[int] = []
-    waiting = [pid]
-    while waiting:
-        parent = waiting.pop()
-        for task in _listdir(f"/proc/{parent}/task"):
-            children = [int(word) for word in _read(f"/proc/{parent}/task/{task}/children").split()]
-            found += children
-            waiting += children
-    return found
+    return family(pid)[0][1:]
+
+
+def family(pid: int) -> tuple[list[int], int]:
+    """(a process and its descendants, how many of them have children)"""
+    found, parents = [pid], 0
+    for parent in found:
+        tasks = _listdir(f"/proc/{parent}/task")
+        children = [int(word) for task in tasks for word in _read(f"/proc/{parent}/task/{task}/children").split()]
+        found += children
+        parents += bool(children)
+    return found, parents
 
 
 def _listdir(path: str) -> list[str]:

@@ -114,3 +114,25 @@ def test_a_crowd_leaves_its_neighbour_a_share(judge: Judge, runtime: Runtime) ->
     thread.join()
     assert (*ended(beside), beside.points) == ("ok", "", Decimal(10))
     assert beside.seconds < 3 * alone + 0.5
+
+
+FORKS = """
+import os
+while True:
+    try:
+        os.fork()
+    except OSError:
+        pass
+"""
+
+
+def test_forks_of_forks_are_ended_and_workers_of_one_process_are_not(judge: Judge, runtime: Runtime) -> None:
+    limits = Limits(wall_s=20, cpu_s=60)
+    bomb = judge(job(FORKS + CORRECT, runtime, specs=ALL_VISIBLE, limits=limits))
+    assert ended(bomb) == (
+        "student",
+        "Stopped: processes that it started kept starting others. Start workers from one process only.",
+    )
+    assert bomb.seconds < 10
+    workers = judge(job(WORKERS + "crowd(12, 0.2)\n" + CORRECT, runtime, specs=ALL_VISIBLE, limits=limits))
+    assert (*ended(workers), workers.points) == ("ok", "", Decimal(10))

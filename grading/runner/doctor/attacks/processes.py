@@ -6,7 +6,7 @@ from grading.runner.doctor.attack import HONEST, QUICK, RIGHT, Attack
 
 _SHORT = replace(QUICK, wall_s=1.5, cpu_s=30)
 _ENDED = "Stopped after 1.5 s of wall time"
-_SWARM = "Stopped: more than 32 processes or threads"
+_FORKS = "Stopped: processes that it started kept starting others"
 _DEAF = """\
 for number in set(signal.Signals) - {9, 19}:
     signal.signal(number, signal.SIG_IGN)
@@ -33,7 +33,7 @@ while True:
     except OSError:
         pass
 """,
-        proof=_SWARM,
+        proof=_FORKS,
         limits=_SHORT,
     ),
     Attack(
