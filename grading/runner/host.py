@@ -39,12 +39,12 @@ class Host:
         """What bounds the memory of a job; empty where nothing runs."""
         return self._factory.memory_guard if self._factory else ""
 
-    def warm(self, runtime: Runtime) -> str:
-        """Import a runtime before its first job comes; says why that cannot be."""
+    def warm(self, runtime: Runtime, *, fully: bool = False) -> str:
+        """Import a runtime before its first job comes, `fully` with all that jobs may use; says why that cannot be."""
         if self._factory is None:
             return "there is no sandbox"
         try:
-            self._factory.warm(inspect_interpreter(runtime.python))
+            self._factory.warm(inspect_interpreter(runtime.python), fully=fully)
         except (OSError, subprocess.SubprocessError, LaunchError, WarmUpError) as error:
             return str(error)
         return ""

@@ -26,12 +26,10 @@ from grading.runner.zygote import MEGABYTE, LaunchError, Numbers, Slot, WarmUpEr
 SCRATCHES = ("/tmp", "/dev/shm")  # noqa: S108 - inside the sandbox
 CPU_SLACK_S = 1.0  # for what starts and ends a process
 CLOSE_S = 60.0  # for a killed process to be reported; past it, every job of its warm process is ended too
-# The first optimizer would import torch._dynamo, for half a second of every job.
 RUNTIME_MODULES = (
     "numpy",
     "numpy.random",
     "torch",
-    "torch._dynamo",
     "torch.optim",
     "torch.utils.data",
     "grading.runner.answering",
@@ -39,6 +37,8 @@ RUNTIME_MODULES = (
     "grading.runner.checks",
     "grading.runner.student_main",
 )
+# What many hand-ins use takes long to import, too: the first optimizer would import torch._dynamo.
+LATER_MODULES = ("torch._dynamo", "matplotlib.pyplot", "pandas")
 JOBS_PER_ZYGOTE = 2000
 RUNTIMES_KEPT_WARM = 4
 
@@ -199,7 +199,8 @@ class Factory:
             if zygote and (not zygote.alive or zygote.started >= JOBS_PER_ZYGOTE):
                 zygote.retire()
                 zygote = None
-            zygote = zygote or Zygote(interpreter, modules, self._filter_fd, self._numbers, self.cgroups)
+            later = LATER_MODULES if modules else ()
+            zygote = zygote or Zygote(interpreter, modules, later, self._filter_fd, self._numbers, self.cgroups)
             zygote.reserve()
             self._zygotes[key] = zygote  # the last one used is the last in order
             if len(self._zygotes) > RUNTIMES_KEPT_WARM:
@@ -215,9 +216,12 @@ class Factory:
             raise
         return zygote
 
-    def warm(self, interpreter: Interpreter) -> None:
-        """Import the runtime before the first job needs it. Raises as `start` does."""
-        self._reserved(interpreter, RUNTIME_MODULES).let_go()
+    def warm(self, interpreter: Interpreter, *, fully: bool) -> None:
+        """Import the runtime before the first job needs it; `fully`, also what only some need. Raises as `start` does."""
+        zygote = self._reserved(interpreter, RUNTIME_MODULES)
+        if fully:
+            zygote.settle()
+        zygote.let_go()
 
     def close(self) -> None:
         """Leave nothing behind, once the sandboxes are closed."""

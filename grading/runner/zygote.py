@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -48,9 +49,10 @@ class LaunchError(Exception):
 class Slot:
     """A fork of a warm process with a uid, a control group and a network namespace of its own, for one sandbox at a time."""
 
-    def __init__(self, number: int, group: Group | None) -> None:
+    def __init__(self, number: int, group: Group | None, *, early: bool) -> None:
         self.number = number
         self.group = group
+        self.early = early  # forked before its warm process had imported everything
         self.requests, self.theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
 
     def start(self, request: dict[str, object], fds: Sequence[int]) -> None:
@@ -69,9 +71,16 @@ class Zygote:
     """A warm process of one interpreter. It lives until `retire`, and until the last sandbox that came from it is closed."""
 
     def __init__(
-        self, interpreter: Interpreter, modules: Sequence[str], filter_fd: int, numbers: "Numbers", cgroups: Cgroups | None
+        self,
+        interpreter: Interpreter,
+        modules: Sequence[str],
+        later: Sequence[str],
+        filter_fd: int,
+        numbers: "Numbers",
+        cgroups: Cgroups | None,
     ) -> None:
-        argument = {"site": [str(path) for path in interpreter.site], "modules": list(modules)}
+        """It can be used when it has imported `modules`; of `later`, it has whatever the runtime has once it is settled."""
+        argument = {"site": [str(path) for path in interpreter.site], "modules": list(modules), "later": list(later)}
         command = [str(interpreter.binary), "-I", "-S", "-X", "utf8", "-c", _BOOTSTRAP, json.dumps(argument)]
         self.started = 0
         self._numbers = numbers
@@ -79,6 +88,7 @@ class Zygote:
         self._idle: list[Slot] = []
         self._living = 0
         self._retired = False
+        self._settled: bool | None = None  # False: it stays as it is
         self._lock = threading.Lock()
         self._warming = threading.Lock()  # held for as long as that takes, so nothing else may wait for it
         self._control, launcher_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -140,8 +150,26 @@ class Zygote:
         report: dict[str, Any] = json.loads(message or b"{}")
         return report
 
+    def settle(self) -> None:
+        """Until it has imported the rest too, or has ended. Slots of before are used no more."""
+        deadline = time.monotonic() + WARM_UP_S
+        while self._settled is None and self.alive and time.monotonic() < deadline:
+            if select.select([self._requests], [], [], 0.1)[0]:
+                self._look()
+
+    def _look(self) -> None:
+        """Take notice when it says that it is settled."""
+        with self._lock:
+            if self._settled is not None:
+                return
+            self._settled = self._report(self._requests).get("settled")
+            early, self._idle = (self._idle, []) if self._settled else ([], self._idle)
+        for slot in early:
+            self.drop_slot(slot)
+
     def take_slot(self) -> Slot:
         """One that is idle, or a new one. Raises OSError or LaunchError."""
+        self._look()
         while True:
             with self._lock:
                 slot = self._idle.pop() if self._idle else None
@@ -152,7 +180,7 @@ class Zygote:
             self.drop_slot(slot)  # it says something unasked: it has ended
         number = self._numbers.take()
         try:
-            slot = Slot(number, self._cgroups.make() if self._cgroups else None)
+            slot = Slot(number, self._cgroups.make() if self._cgroups else None, early=self._settled is None)
         except OSError:
             self._numbers.give_back(number)
             raise
@@ -177,7 +205,7 @@ class Zygote:
     def put_back(self, slot: Slot) -> None:
         """Its sandbox is over and was let go."""
         with self._lock:
-            if not self._retired:
+            if not self._retired and not (slot.early and self._settled):
                 self._idle.append(slot)
                 return
         self.drop_slot(slot)

@@ -1,11 +1,13 @@
 """The warm process: it has imported a runtime's packages once and forks what runs, in milliseconds instead of seconds.
 
-Theory of operation. Two generations of forks lie between the warm process and anybody's code. The host asks the warm process for a
-**slot**: a fork that takes on what can be had in advance and used again, a uid, memory groups and a network namespace of its own, and
-then waits. A slot has one job at a time: it forks the process, which builds the rest of its cage (`cage`) and becomes one of our
-modules. Neither the warm process nor a slot holds anything worth having: no check, no hand-in, no seed of a check. Requests carry
-limits, a module's name and descriptors, which are passed on unread; whatever a student or an instructor wrote arrives by those, after
-the fork and behind the filter.
+Theory of operation. It serves as soon as it has imported what every job needs. What only some need takes as long again: a fork of it, the
+stand-in, serves meanwhile, and is relieved when the warm process has that too and says that it has `settled`.
+
+Two generations of forks lie between the warm process and anybody's code. The host asks the warm process for a **slot**: a fork that takes
+on what can be had in advance and used again, a uid, memory groups and a network namespace of its own, and then waits. A slot has one job
+at a time: it forks the process, which builds the rest of its cage (`cage`) and becomes one of our modules. Neither the warm process nor a
+slot holds anything worth having: no check, no hand-in, no seed of a check. Requests carry limits, a module's name and descriptors, which
+are passed on unread; whatever a student or an instructor wrote arrives by those, after the fork and behind the filter.
 
 Descriptors: 0 /dev/null, 1 and 2 the host's log, 3 the system call filter, 4 the host's requests (SEQPACKET). To the warm process each
 request is for a slot and comes with that one's own request socket and its groups' files. To a slot, each is a job and comes with its
@@ -27,6 +29,7 @@ import signal
 import socket
 import sys
 import tempfile
+import time
 import traceback
 from typing import Any, NoReturn
 
@@ -35,6 +38,7 @@ from grading.runner.confine import ENVIRONMENT
 from grading.runner.launcher import StepError
 
 FILTER, REQUESTS = 3, 4
+THREADS_S = 1.0
 LARGEST_REQUEST = 1 << 16
 FIRST_FREE = 64  # descriptors that wait for their place are above
 SYS_CLOSE_RANGE = 436
@@ -52,7 +56,14 @@ def main(argument: str) -> NoReturn:
         answer(requests, failed=traceback.format_exc()[-2000:])
         os._exit(1)
     answer(requests, ready=True)
-    serve(requests)
+    relief = stand_in(requests)
+    settled = import_more(settings["later"])
+    answer(requests, settled=settled)
+    if settled:
+        os.close(relief)
+        serve(requests)
+    while True:  # as pid 1, and no more: the stand-in goes on
+        os.wait()
 
 
 def warm_up(settings: dict[str, Any]) -> None:
@@ -64,12 +75,43 @@ def warm_up(settings: dict[str, Any]) -> None:
     gc.disable()  # for a quarter of the time that the imports take
     for name in settings["modules"]:
         importlib.import_module(name)
-    if settings["modules"]:
-        importlib.import_module("grading.runner.rehearsal").rehearse()
-    if len(os.listdir("/proc/self/task")) != 1:
+    if not is_alone():
         raise RuntimeError("the runtime's packages start threads when they are imported")
+
+
+def import_more(modules: list[str]) -> bool:
+    """Import what the runtime has of these; whether this process may fork afterwards, which one with threads may not."""
+    for name in modules:
+        with contextlib.suppress(Exception):  # where a job imports it, the job is told what is wrong with it
+            importlib.import_module(name)
+    if modules:
+        importlib.import_module("grading.runner.rehearsal").rehearse()
+    if not is_alone():
+        return False
     gc.freeze()
     use_huge_pages()
+    return True
+
+
+def is_alone() -> bool:
+    """Whether this process has one thread; those that are about to end are waited for."""
+    deadline = time.monotonic() + THREADS_S
+    while len(os.listdir("/proc/self/task")) != 1:
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.01)
+    return True
+
+
+def stand_in(requests: socket.socket) -> int:
+    """Fork a process that serves until the returned descriptor is closed, and ends with the last of its slots."""
+    relieved, relief = os.pipe()
+    if os.fork() == 0:
+        os.close(relief)
+        gc.freeze()
+        serve(requests, relieved)
+    os.close(relieved)
+    return relief
 
 
 def use_huge_pages() -> None:
@@ -91,24 +133,33 @@ def answer(to: socket.socket, **message: Any) -> None:
     to.send(json.dumps(message).encode(), socket.MSG_NOSIGNAL)
 
 
-def serve(requests: socket.socket) -> NoReturn:
-    """As the warm process: fork a slot for each request, until the host has gone. With pid 1 everything ends."""
+def serve(requests: socket.socket, relieved: int = -1) -> NoReturn:
+    """Fork a slot for each request, until the host has gone; with pid 1 everything ends. As a stand-in, until `relieved` is closed."""
     selector = selectors.DefaultSelector()
     selector.register(requests, selectors.EVENT_READ)
-    while True:
+    if relieved >= 0:
+        selector.register(relieved, selectors.EVENT_READ)
+    while selector.get_map():
         for key, _ in selector.select():
-            if key.data is None:
+            if key.fileobj is requests:
                 if pid := take_slot(requests):
                     selector.register(os.pidfd_open(pid), selectors.EVENT_READ, pid)
+            elif key.data is None:
+                selector.unregister(requests)
+                selector.unregister(relieved)
             else:
                 selector.unregister(key.fd)
                 os.close(key.fd)
                 os.waitpid(key.data, 0)
+    os._exit(0)
 
 
 def take_slot(requests: socket.socket) -> int:
-    """Its process, or 0 when none could be forked."""
-    message, fds, _, _ = socket.recv_fds(requests, LARGEST_REQUEST, 16)
+    """Its process, or 0 when there was no request, or none could be forked."""
+    try:
+        message, fds, _, _ = socket.recv_fds(requests, LARGEST_REQUEST, 16, socket.MSG_DONTWAIT)
+    except BlockingIOError:  # the stand-in, or the one that it stood in for, was faster
+        return 0
     if not message:
         os._exit(0)
     try:

@@ -2,15 +2,19 @@
 
 import os
 import signal
+import tempfile
 import threading
 import time
 from contextlib import closing
+from dataclasses import replace
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
 from grading.runner import sandbox
 from grading.runner.host import Host
+from grading.runner.interpreter import inspect_interpreter
 from grading.runner.limits import Limits
 from grading.runner.outcome import Outcome
 from grading.runner.runtimes import Runtime
@@ -60,6 +64,42 @@ def test_closing_a_host_leaves_no_process(runtime: Runtime) -> None:
         assert host.warm(runtime) == ""
         assert len(warm_processes() - others) == 1
     assert warm_processes() == others
+
+
+LATER = """
+import sys
+print(*(name in sys.modules for name in ("torch", "torch._dynamo", "matplotlib.pyplot")))
+"""
+
+
+def test_it_serves_before_it_has_everything_and_keeps_nothing_of_that_time(own_host: Host, runtime: Runtime) -> None:
+    others = warm_processes()
+    assert own_host.warm(runtime) == ""
+    early = own_host.run(job(LATER + CORRECT, runtime, specs=ALL_VISIBLE))
+    assert (*judged(early), early.output) == ("ok", Decimal(10), "True False False\n")
+    assert own_host.warm(runtime, fully=True) == ""
+    for _ in range(2):
+        late = own_host.run(job(LATER + CORRECT, runtime, specs=ALL_VISIBLE))
+        assert (*judged(late), late.output) == ("ok", Decimal(10), "True True True\n")
+    assert len(warm_processes() - others) == 1
+
+
+def test_one_that_may_not_fork_any_more_leaves_it_to_the_one_before(
+    own_host: Host, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a module starts when it is imported, a thread, would not live on in a fork."""
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:
+        Path(folder).chmod(0o755)
+        Path(folder, "starts_a_thread.py").write_text("import threading, time\nthreading.Thread(target=time.sleep, args=(600,)).start()\n")
+        found = inspect_interpreter(runtime.python)
+        other = replace(found, site=(*found.site, Path(folder)))
+        for module in ("host", "run"):
+            monkeypatch.setattr(f"grading.runner.{module}.inspect_interpreter", lambda _python: other)
+        monkeypatch.setattr(sandbox, "LATER_MODULES", ("torch._dynamo", "no_such_module", "starts_a_thread"))
+        assert own_host.warm(runtime, fully=True) == ""
+        for _ in range(2):
+            outcome = own_host.run(job(LATER + CORRECT, runtime, specs=ALL_VISIBLE))
+            assert (*judged(outcome), outcome.output) == ("ok", Decimal(10), "True False False\n")
 
 
 TRACES = """
@@ -142,5 +182,6 @@ before = set(sys.modules)
 torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1)
 print(len(set(sys.modules) - before))
 """
+    assert host.warm(runtime, fully=True) == ""
     outcome = host.run(job(code + CORRECT, runtime, specs=ALL_VISIBLE, limits=Limits(wall_s=20)))
     assert (*judged(outcome), outcome.output) == ("ok", Decimal(10), "0\n")

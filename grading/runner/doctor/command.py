@@ -52,7 +52,7 @@ def examine(runtime: Runtime, battery: Battery, say: Say) -> Report:
         findings: list[Finding] = []
         alone = 0.0
         provenance: Mapping[str, object] = {}
-        trouble = f"{host.tier.reason} {host.tier.fix}" if isinstance(host.tier, Refused) else host.warm(runtime)
+        trouble = f"{host.tier.reason} {host.tier.fix}" if isinstance(host.tier, Refused) else host.warm(runtime, fully=True)
         if not trouble:
             try:
                 with Examiner(host, runtime) as examiner:
