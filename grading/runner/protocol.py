@@ -40,6 +40,7 @@ ITEM_SIZES: Mapping[str, int] = {
 }
 
 _PREFIX = struct.Struct("<II")
+_ENCODER = json.JSONEncoder(separators=(",", ":"))
 
 
 class ProtocolError(Exception):
@@ -122,7 +123,7 @@ def plain(text: str) -> str:
 
 
 def pack_frame(header: Mapping[str, Any], payload: bytes = b"", *, max_header: int = MAX_HEADER, max_payload: int = MAX_PAYLOAD) -> bytes:
-    text = json.dumps(header, separators=(",", ":")).encode()
+    text = _ENCODER.encode(header).encode()
     if len(text) > max_header:
         raise TooLargeError(f"a header of {len(text)} bytes; at most {max_header} can cross")
     if len(payload) > max_payload:
