@@ -39,7 +39,9 @@ from grading.runner import host, runtimes, server
 owner = host.Host()
 began = time.monotonic()
 problem = owner.warm(runtimes.Runtime("torch", Path(sys.argv[2]), ""))
-print(problem or time.monotonic() - began, flush=True)
+ready = time.monotonic() - began
+owner.warm(runtimes.Runtime("torch", Path(sys.argv[2]), ""), fully=True)
+print(problem or ready, flush=True)
 server.serve(owner, Path(sys.argv[1]), stop=threading.Event())
 """
 _CHECKS = """
