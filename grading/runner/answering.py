@@ -13,7 +13,7 @@ import torch
 from grading.runner import checkpoints, messages, values
 from grading.runner.loading import HAND_IN, Modules, Problem
 from grading.runner.outputs import hand_over
-from grading.runner.protocol import MAX_LOAD, MAX_LOAD_HEADER, Frame, Ref, TooLargeError, pack_frame, receive_frame, send_frame
+from grading.runner.protocol import MAX_REQUEST, MAX_REQUEST_HEADER, Frame, Ref, TooLargeError, pack_frame, receive_frame, send_frame
 
 
 class Answerer:
@@ -33,7 +33,7 @@ class Answerer:
     def serve(self) -> None:
         send_frame(self._channel, pack_frame({"id": 0, "ready": True}), math.inf)
         while True:
-            frame = receive_frame(self._channel, math.inf, max_header=MAX_LOAD_HEADER, max_payload=MAX_LOAD)
+            frame = receive_frame(self._channel, math.inf, max_header=MAX_REQUEST_HEADER, max_payload=MAX_REQUEST)
             reply = self._answer(frame)
             for stream in (sys.stdout, sys.stderr):
                 with contextlib.suppress(BaseException):

@@ -26,8 +26,8 @@ from grading.runner import messages
 from grading.runner.confine import confine
 from grading.runner.entry import NOTEBOOK, NotebookSpec, notebook_spec
 from grading.runner.protocol import (
-    MAX_LOAD,
-    MAX_LOAD_HEADER,
+    MAX_REQUEST,
+    MAX_REQUEST_HEADER,
     Closed,
     DeadlineError,
     Frame,
@@ -171,8 +171,7 @@ class StudentLine:
         if has_input(self._channel):
             self._end("protocol", detail="more than the reply to a request")
         number = secrets.randbits(62)
-        caps = {"max_header": MAX_LOAD_HEADER, "max_payload": MAX_LOAD} if phase == "load" else {}
-        frame = pack_frame({"id": number, **header}, payload, **caps)
+        frame = pack_frame({"id": number, **header}, payload, max_header=MAX_REQUEST_HEADER, max_payload=MAX_REQUEST)
         deadline = time.monotonic() + limit
         with self._clock.running():
             try:

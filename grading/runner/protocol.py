@@ -17,9 +17,10 @@ from typing import Any
 
 MAX_HEADER = 64 * 1024
 MAX_PAYLOAD = 64 * 2**20
-# Of a hand-in on its way to the student's process, which has nothing to fear from the checker.
-MAX_LOAD_HEADER = 2**20
-MAX_LOAD = 256 * 2**20
+# On the way to the student's process, which has nothing to fear from the checker: a hand-in, or an answer that is handed back and takes
+# more bytes than it came in.
+MAX_REQUEST_HEADER = 2**20
+MAX_REQUEST = 256 * 2**20
 MAX_RANK = 8
 MAX_DEPTH = 4
 MAX_ELEMENTS = 2**31

@@ -64,15 +64,18 @@ def probe() -> tuple[Tier | Refused, Factory | None]:
                 modules=(),
             )
         except LaunchError as error:
-            return explain(error), None
+            refused = explain(error)
         except (OSError, subprocess.SubprocessError, WarmUpError) as error:
-            return Refused(f"No process could be started: {error}.", "Look at the limits of this user: ulimit -a"), None
-        try:
-            tier = _judge(sandbox, output.fileno())
-        finally:
-            sandbox.close()
-            factory.cool()
-        return tier, factory
+            refused = Refused(f"No process could be started: {error}.", "Look at the limits of this user: ulimit -a")
+        else:
+            try:
+                tier = _judge(sandbox, output.fileno())
+            finally:
+                sandbox.close()
+                factory.cool()
+            return tier, factory
+    factory.close()
+    return refused, None
 
 
 def _judge(sandbox: Sandbox, output: int) -> Tier | Refused:

@@ -18,7 +18,7 @@ from grading.runner.outcome import Outcome, Progress
 from grading.runner.runtimes import Runtime
 from tests.runner import homework
 from tests.runner.conftest import Judge
-from tests.runner.homework import CORRECT, SCALE, job
+from tests.runner.homework import ALL_VISIBLE, CORRECT, SCALE, job
 
 pytestmark = pytest.mark.sandbox
 
@@ -344,6 +344,43 @@ def test_values_cross_both_ways(judge_here: Judge, runtime: Runtime) -> None:
     outcome = judge_here(job(ECHOED, runtime, checks=ECHO, specs=ONE))
     assert (outcome.kind, outcome.checks[0].message, outcome.staff_message) == ("ok", "", "")
     assert outcome.checks[0].passed
+
+
+HANDED_BACK = """
+from grading.runner.checks import check
+
+
+@check("twice")
+def twice(student, trial):
+    answer = student.call("mlp.first")
+    trial.equal("second", student.call("mlp.second", answer), len(answer))
+"""
+DENSE = """
+import json
+from grading.runner import answering, protocol
+
+
+def pack(header, payload=b""):
+    text = json.dumps(header, ensure_ascii=False).encode()
+    return protocol._PREFIX.pack(len(text), len(payload)) + text + payload
+
+
+answering.pack_frame = pack
+
+
+def first():
+    return "é" * 32_000
+
+
+def second(text):
+    return len(text)
+"""
+
+
+def test_an_answer_that_is_handed_back_may_take_more_bytes(judge_here: Judge, runtime: Runtime) -> None:
+    """What a process of the student's own sends takes less room than what we make of it; that is no fault of the checks."""
+    outcome = judge_here(job(DENSE, runtime, checks=HANDED_BACK, specs=ALL_VISIBLE[:1]))
+    assert (outcome.kind, outcome.points, outcome.staff_message) == ("ok", Decimal(2), "")
 
 
 def test_the_same_run_draws_the_same_inputs_and_another_run_others(judge_here: Judge, runtime: Runtime) -> None:

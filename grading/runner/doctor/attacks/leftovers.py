@@ -113,9 +113,9 @@ except OSError:
         "Left processes, so that the next hand-in can start none",
         RIGHT
         + """\
-pids = [os.fork() for _ in range(4)]
-if 0 in pids:
-    time.sleep(60)
+for _ in range(15):
+    if not os.fork():
+        time.sleep(60)
 made()
 """,
         honest=HONEST,
