@@ -29,7 +29,7 @@ from grading.runner.job import Job
 from grading.runner.limits import Limits
 from grading.runner.manifest import CheckSpec
 from grading.runner.outcome import Outcome
-from grading.runner.watch import descendants
+from grading.runner.watch import descendants, is_sandboxed
 
 _TICK_MS = 1000 / os.sysconf("SC_CLK_TCK")
 _SERVER = """
@@ -245,7 +245,7 @@ class _Bench:
         with ThreadPoolExecutor(1) as pool:
             waiting = pool.submit(self._job, "import time\ntime.sleep(1.5)\n" + _TWICE)
             time.sleep(1)
-            private = sum(_private_kb(pid) for pid in descendants(self._server) if _is_job(pid))
+            private = sum(_private_kb(pid) for pid in descendants(self._server) if is_sandboxed(pid))
             waiting.result()
         return private / 1024
 
@@ -257,16 +257,6 @@ def _times(pid: int) -> list[float]:
     except OSError:
         return [0.0] * 4
     return [int(field) * _TICK_MS for field in fields[11:15]]
-
-
-def _is_job(pid: int) -> bool:
-    """Whether it is the first process of a sandbox: two pid namespaces below the host's."""
-    try:
-        status = Path(f"/proc/{pid}/status").read_text()
-    except OSError:
-        return False
-    ids = next(line for line in status.splitlines() if line.startswith("NSpid:")).split()[1:]
-    return len(ids) == 3 and ids[-1] == "1"
 
 
 def _private_kb(pid: int) -> int:

@@ -41,6 +41,7 @@ RUNTIME_MODULES = (
 LATER_MODULES = ("torch._dynamo", "matplotlib.pyplot", "pandas")
 JOBS_PER_ZYGOTE = 2000
 RUNTIMES_KEPT_WARM = 4
+_Key = tuple[Interpreter, tuple[str, ...]]  # with the modules that a job needs
 
 
 @dataclass(frozen=True)
@@ -137,7 +138,8 @@ class Factory:
         self.cgroups = cgroups
         self._numbers = Numbers()
         self._filter_fd = seccomp.sealed(seccomp.build(), "filter")
-        self._zygotes: dict[tuple[Interpreter, tuple[str, ...]], Zygote] = {}
+        self._zygotes: dict[_Key, Zygote] = {}
+        self._successors: dict[_Key, Zygote] = {}
         self._lock = threading.Lock()
 
     @property
@@ -195,12 +197,7 @@ class Factory:
         """The interpreter's warm process, ready; started when there is none, or the old one has ended or served for long."""
         key = (interpreter, modules)
         with self._lock:
-            zygote = self._zygotes.pop(key, None)
-            if zygote and (not zygote.alive or zygote.started >= JOBS_PER_ZYGOTE):
-                zygote.retire()
-                zygote = None
-            later = LATER_MODULES if modules else ()
-            zygote = zygote or Zygote(interpreter, modules, later, self._filter_fd, self._numbers, self.cgroups)
+            zygote = self._current(key)
             zygote.reserve()
             self._zygotes[key] = zygote  # the last one used is the last in order
             if len(self._zygotes) > RUNTIMES_KEPT_WARM:
@@ -215,6 +212,26 @@ class Factory:
             zygote.let_go()
             raise
         return zygote
+
+    def _current(self, key: _Key) -> Zygote:
+        """The warm process to fork from, taken out of the table. One that has served long goes on until its successor is settled."""
+        zygote = self._zygotes.pop(key, None)
+        if zygote and not zygote.alive:
+            zygote.retire()
+            zygote = None
+        if zygote and zygote.started >= JOBS_PER_ZYGOTE:
+            successor = self._successors.get(key)
+            if successor is None or not successor.alive:
+                self._successors[key] = self._new(key)
+                threading.Thread(target=_prepare, args=[self._successors[key]], daemon=True).start()
+            elif successor.settled:
+                zygote.retire()
+                zygote = None
+        return zygote or self._successors.pop(key, None) or self._new(key)
+
+    def _new(self, key: _Key) -> Zygote:
+        interpreter, modules = key
+        return Zygote(interpreter, modules, LATER_MODULES if modules else (), self._filter_fd, self._numbers, self.cgroups)
 
     def warm(self, interpreter: Interpreter, *, fully: bool) -> None:
         """Import the runtime before the first job needs it; `fully`, also what only some need. Raises as `start` does."""
@@ -235,9 +252,19 @@ class Factory:
     def cool(self) -> None:
         """End the warm processes once their sandboxes are closed."""
         with self._lock:
-            for zygote in self._zygotes.values():
+            for zygote in (*self._zygotes.values(), *self._successors.values()):
                 zygote.retire()
             self._zygotes.clear()
+            self._successors.clear()
+
+
+def _prepare(zygote: Zygote) -> None:
+    """Wait until it can take over; where it cannot, it has ended, and another is started for the next job."""
+    zygote.reserve()
+    with contextlib.suppress(LaunchError, WarmUpError):
+        zygote.wait()
+        zygote.settle()
+    zygote.let_go()
 
 
 def _rlimits(limits: Limits, memory_mb: int) -> dict[str, int]:

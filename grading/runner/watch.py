@@ -175,6 +175,17 @@ def family(pid: int) -> tuple[list[int], int]:
     return found, parents
 
 
+def is_sandboxed(pid: int) -> bool:
+    """Whether it is a sandbox's, and none of those that they are forked from: two pid namespaces below this process."""
+    return _depth(pid) == _depth("self") + 2
+
+
+def _depth(pid: int | str) -> int:
+    """In how many pid namespaces it has a number; 0 when it has ended."""
+    lines = _read(f"/proc/{pid}/status").splitlines()
+    return next((len(line.split()) - 1 for line in lines if line.startswith("NSpid:")), 0)
+
+
 def _listdir(path: str) -> list[str]:
     try:
         return os.listdir(path)

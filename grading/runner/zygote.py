@@ -150,6 +150,11 @@ class Zygote:
         report: dict[str, Any] = json.loads(message or b"{}")
         return report
 
+    @property
+    def settled(self) -> bool:
+        """Whether it has said, to `settle` or `take_slot`, that it has all that it will have."""
+        return self._settled is not None
+
     def settle(self) -> None:
         """Until it has imported the rest too, or has ended. Slots of before are used no more."""
         deadline = time.monotonic() + WARM_UP_S

@@ -14,7 +14,7 @@ from grading.runner.host import Host
 from grading.runner.limits import Limits
 from grading.runner.outcome import Outcome
 from grading.runner.runtimes import Runtime
-from grading.runner.watch import descendants
+from grading.runner.watch import descendants, is_sandboxed
 from grading.runner.zygote import FIRST_SLOT_UID, SLOTS
 from tests.conftest import missing
 from tests.runner.conftest import Judge, warm_processes
@@ -24,14 +24,8 @@ pytestmark = pytest.mark.sandbox
 
 
 def jobs_below(launcher: int) -> dict[int, int]:
-    """uid by process, of what is first in a pid namespace two below ours: the checker and the students."""
-    found = {}
-    for pid in descendants(launcher):
-        status = dict(line.split(":\t", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines() if ":\t" in line)
-        ids = status["NSpid"].split()
-        if len(ids) == 3 and ids[-1] == "1":
-            found[pid] = int(status["Uid"].split()[0])
-    return found
+    """uid by process of the checkers and the students."""
+    return {pid: Path(f"/proc/{pid}").stat().st_uid for pid in descendants(launcher) if is_sandboxed(pid)}
 
 
 def test_no_two_processes_have_a_uid_in_common(own_host: Host, runtime: Runtime) -> None:

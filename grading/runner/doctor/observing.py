@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-LEVELS = 3  # launcher, warm process, slot
+from grading.runner.watch import is_sandboxed
+
 _SAMPLE_S = 0.02
 
 
@@ -52,14 +53,8 @@ def descendants(of: int, among: dict[int, Process]) -> set[Process]:
 
 
 def jobs(among: dict[int, Process]) -> set[Process]:
-    """What runs in the slots of this process's warm processes: all that descends from it, less these themselves.
-
-    Launchers, the warm processes that they start, and the slots that those fork are the host's own, and live on from job to job.
-    """
-    own = {os.getpid()}
-    for _ in range(LEVELS):
-        own |= {process.pid for process in among.values() if process.parent in own}
-    return {process for process in descendants(os.getpid(), among) if process.pid not in own}
+    """What runs in the sandboxes of this process's host. What these are forked from is the host's own, and lives on from job to job."""
+    return {process for process in descendants(os.getpid(), among) if is_sandboxed(process.pid)}
 
 
 def living(mark: str, known: Iterable[Process]) -> set[Process]:
