@@ -136,6 +136,11 @@ class Line:
         bisect.insort(runs, run, key=lambda other: tuple(-part for part in _own_key(other)))
         self._offer(run.account)
 
+    def remove(self, run: Waiting) -> None:
+        """It waits no longer, or waits for another purpose and is added again. ValueError: it does not wait."""
+        self._own[run.account].remove(run)
+        self._offer(run.account)
+
     def give_back(self, account: int, *, seconds: float, at: float) -> None:
         """An account's run has ended after `seconds`, at the moment `at`."""
         self._change(account, running=-1, seconds=seconds, at=at)

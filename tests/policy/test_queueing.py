@@ -97,6 +97,18 @@ def test_a_slot_that_is_given_back_counts_again() -> None:
     assert taken(line) == [5, 4]
 
 
+def test_a_run_that_is_removed_is_not_taken_and_may_come_back_for_another_purpose() -> None:
+    line = Line([waits(1, 1), waits(2, 1), waits(3, 2)], {})
+    line.remove(waits(1, 1))
+    line.add(waits(1, 1, SUPERSEDED))
+    assert taken(line) == [2, 3, 1]
+    line.add(waits(4, 3))
+    line.remove(waits(4, 3))
+    assert line.first() is None
+    with pytest.raises(ValueError):
+        line.remove(waits(4, 3))
+
+
 @st.composite
 def lines(draw: st.DrawFn) -> tuple[list[Waiting], dict[int, Account]]:
     count = draw(st.integers(0, 30))
