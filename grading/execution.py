@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import partial
 from typing import Any, cast
@@ -25,7 +25,9 @@ from django.db import DatabaseError, DataError, IntegrityError, InterfaceError, 
 
 from courseapp import blobs, logs
 from courseapp.clock import database_now
-from grading.models import Check, Component, OutputFile, Run, RunnerHost, RunResult
+from grading.models import Check, Component, OutputFile, QueueShare, Run, RunnerHost, RunResult
+from grading.policy import queueing
+from grading.queries import turns
 from grading.runner import client, runtimes
 from grading.runner.entry import entry_files
 from grading.runner.job import Cancelled, Job
@@ -60,33 +62,47 @@ class Work(enum.Enum):
 
 
 def claim(queue: str, worker: str, *, min_age: float = 0) -> Claimed | None:
-    """Take the first run of `queue` that has been claimable for `min_age` seconds. Nobody else gets it while the lease is kept."""
+    """Take the run of `queue` whose turn it is, of those claimable for `min_age` seconds. Nobody else gets it while the lease is kept."""
     with transaction.atomic():
-        if connection.vendor == "postgresql":
-            with connection.cursor() as cursor:
-                cursor.execute("SELECT pg_advisory_xact_lock(%s, hashtext(%s))", [_CLAIM_LOCK, queue])
+        _alone(turns.pool(queue))
         now = database_now()
-        run = (
-            Run.objects.select_for_update(skip_locked=True, of=("self",))
-            .select_related("submission__component__homework")
-            .filter(queue=queue, state=Run.State.QUEUED, not_before__lte=now - timedelta(seconds=min_age))
-            .order_by("-priority", "created_at", "pk")
-            .first()
-        )
-        if run is None:
-            return None
-        run.state = Run.State.RUNNING
-        run.token += 1
-        run.worker = worker
-        run.claimed_at = now
-        run.lease_until = now + timedelta(seconds=settings.RUN_LEASE_SECONDS)
-        run.progress = {}
-        run.note = ""
-        # Checks that were corrected while it waited are the ones to judge it by, and the check rows of today belong to them.
-        if run.submission.component.homework.bundle_id is not None:
-            run.bundle_id = run.submission.component.homework.bundle_id
-        run.save(update_fields=["state", "token", "worker", "claimed_at", "lease_until", "progress", "note", "bundle"])
-    return Claimed(run, run.token)
+        waiting = turns.heads([queue], now - timedelta(seconds=min_age))
+        line = queueing.Line(waiting, turns.accounts(turns.pool(queue), [run.account for run in waiting]))
+        while (turn := line.take()) is not None:
+            if (run := _take(turn.id, worker, now)) is not None:
+                return Claimed(run, run.token)
+    return None
+
+
+def _alone(pool: str) -> None:
+    """Let no other claim of the pool go on beside this one, so that what it reads stays true. SQLite has one writer anyway."""
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_xact_lock(%s, hashtext(%s))", [_CLAIM_LOCK, pool])
+
+
+def _take(pk: int, worker: str, now: datetime) -> Run | None:
+    """Give the run to `worker`; None when it is being cancelled or changed just now."""
+    run = (
+        Run.objects.select_for_update(skip_locked=True, of=("self",))
+        .select_related("submission__component__homework")
+        .filter(pk=pk, state=Run.State.QUEUED)
+        .first()
+    )
+    if run is None:
+        return None
+    run.state = Run.State.RUNNING
+    run.token += 1
+    run.worker = worker
+    run.claimed_at = now
+    run.lease_until = now + timedelta(seconds=settings.RUN_LEASE_SECONDS)
+    run.progress = {}
+    run.note = ""
+    # Checks that were corrected while it waited are the ones to judge it by, and the check rows of today belong to them.
+    if run.submission.component.homework.bundle_id is not None:
+        run.bundle_id = run.submission.component.homework.bundle_id
+    run.save(update_fields=["state", "token", "worker", "claimed_at", "lease_until", "progress", "note", "bundle"])
+    return run
 
 
 def heartbeat(run: Run, token: int, progress: Progress | None) -> bool:
@@ -412,12 +428,25 @@ def record(run: Run, outcome: Outcome) -> RunResult:
     return result
 
 
+def charge(run: Run, now: datetime) -> None:
+    """Add what a run has used to what its owner has used, which decides whose turn it is. Staff's reruns are not the student's."""
+    if run.purpose in {Run.Purpose.RERUN, Run.Purpose.SUPERSEDED} or run.claimed_at is None:
+        return
+    pool, seconds = turns.pool(run.queue), (now - run.claimed_at).total_seconds()
+    share = QueueShare.objects.select_for_update().filter(enrollment=run.enrollment_id, pool=pool).first()
+    level = queueing.charged(share.level if share else queueing.NOTHING_USED, seconds, now.timestamp())
+    if math.isfinite(level):
+        QueueShare.objects.update_or_create(enrollment_id=run.enrollment_id, pool=pool, defaults={"level": level})
+
+
 def _end(held: Run, state: Run.State, note: str) -> None:
     held.state = state
     held.finished_at = database_now()
     held.lease_until = None
     held.note = note
     held.save(update_fields=["state", "finished_at", "lease_until", "note", "attempts"])
+    if state == Run.State.DONE:
+        charge(held, held.finished_at)
 
 
 def storable(value: Any) -> Any:

@@ -155,6 +155,7 @@ class RunFactory(DjangoModelFactory[Run]):
         model = Run
 
     submission = factory.SubFactory(SubmissionFactory)
+    enrollment = factory.SelfAttribute("submission.enrollment")
     bundle = factory.SelfAttribute("submission.component.homework.bundle")
     state = Run.State.DONE
     seed = 7

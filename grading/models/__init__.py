@@ -10,7 +10,7 @@ from grading.models.homework import (
     Submission,
     SubmissionFile,
 )
-from grading.models.runs import OutputFile, Run, RunnerHost, RunResult
+from grading.models.runs import GpuGrant, GpuSlot, GpuUse, OutputFile, QueueShare, Run, RunnerHost, RunResult
 
 __all__ = [
     "Accommodation",
@@ -19,8 +19,12 @@ __all__ = [
     "Component",
     "CoursePolicy",
     "Extension",
+    "GpuGrant",
+    "GpuSlot",
+    "GpuUse",
     "Homework",
     "OutputFile",
+    "QueueShare",
     "Run",
     "RunResult",
     "RunnerHost",

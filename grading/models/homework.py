@@ -22,6 +22,7 @@ class CoursePolicy(models.Model):
 
     course = models.OneToOneField(Course, models.CASCADE, related_name="policy")
     late: "models.JSONField[JsonObject, JsonObject]" = models.JSONField(default=dict, blank=True)
+    gpu_minutes_per_week = models.PositiveSmallIntegerField(default=240, help_text="Of each person; staff may grant more.")
 
     class Meta:
         verbose_name_plural = "course policies"

@@ -5,6 +5,7 @@ from django.db import models
 from courseapp.fields import DigestField
 from courseapp.models import Enrollment, JsonObject
 from grading.models.homework import Bundle, Submission
+from grading.policy import queueing
 
 
 class Run(models.Model):
@@ -24,13 +25,20 @@ class Run(models.Model):
 
     OPEN = (State.QUEUED, State.WAITING_RUNTIME, State.RUNNING)
 
+    class Purpose(models.IntegerChoices):
+        HAND_IN = queueing.Purpose.HAND_IN, "hand-in"
+        LAB = queueing.Purpose.LAB, "lab run"
+        RERUN = queueing.Purpose.RERUN, "rerun by staff"
+        SUPERSEDED = queueing.Purpose.SUPERSEDED, "hand-in with a newer one after it"
+
     submission = models.ForeignKey(Submission, models.PROTECT, related_name="runs")
+    enrollment = models.ForeignKey(Enrollment, models.PROTECT, related_name="+", help_text="Whose turn in the queue it takes.")
     bundle = models.ForeignKey(Bundle, models.PROTECT, related_name="+")
     stage = models.CharField(max_length=12, default="grade")
     queue = models.CharField(max_length=40, default="cpu")
     state = models.CharField(max_length=16, choices=State.choices, default=State.QUEUED)
     seed = models.BigIntegerField(help_text="Draws the hidden inputs; kept for a rerun that can be compared.")
-    priority = models.SmallIntegerField(default=0, help_text="Higher goes first.")
+    purpose = models.PositiveSmallIntegerField(choices=Purpose.choices, default=Purpose.HAND_IN)
     requested_by = models.ForeignKey(Enrollment, models.PROTECT, null=True, blank=True, related_name="+")
     created_at = models.DateTimeField()
     not_before = models.DateTimeField()
@@ -40,6 +48,7 @@ class Run(models.Model):
     token = models.PositiveIntegerField(default=0, help_text="Fencing token: every claim raises it; an older holder changes nothing.")
     attempts = models.PositiveSmallIntegerField(default=0, help_text="Claims that we failed.")
     worker = models.CharField(max_length=120, blank=True)
+    slot = models.ForeignKey("GpuSlot", models.SET_NULL, null=True, blank=True, related_name="runs", help_text="Of its last claim.")
     progress: "models.JSONField[JsonObject, JsonObject]" = models.JSONField(default=dict, blank=True)
     note = models.TextField(blank=True, help_text="Why it waits or failed, for staff.")
 
@@ -47,11 +56,12 @@ class Run(models.Model):
         ordering = ["-pk"]
         indexes = [
             models.Index(
-                fields=["queue", "-priority", "created_at", "id"],
-                condition=models.Q(state__in=["queued", "waiting_runtime"]),
-                name="run_waiting",
+                fields=["queue", "enrollment", "purpose", "created_at", "id", "not_before"],
+                condition=models.Q(state="queued"),
+                name="run_queued",
             ),
-            models.Index(fields=["lease_until"], condition=models.Q(state="running"), name="run_leased"),
+            models.Index(fields=["queue"], condition=models.Q(state="waiting_runtime"), name="run_without_runtime"),
+            models.Index(fields=["lease_until", "queue", "enrollment"], condition=models.Q(state="running"), name="run_running"),
         ]
 
     def __str__(self) -> str:
@@ -60,6 +70,90 @@ class Run(models.Model):
     @property
     def is_open(self) -> bool:
         return self.state in self.OPEN
+
+
+class GpuSlot(models.Model):
+    """A GPU, or a part of one, that one run at a time may have. Its host reports it; what is not reported is not given out."""
+
+    class State(models.TextChoices):
+        FREE = "free"
+        BUSY = "busy"
+        QUARANTINED = "quarantined"
+        DRAINED = "drained"
+
+    host = models.CharField(max_length=120)
+    uuid = models.CharField(max_length=80, unique=True)
+    kind = models.CharField(max_length=40, help_text="Of its device name: a100, h200, fake. It serves the queues gpu and gpu.<kind>.")
+    memory_mb = models.PositiveIntegerField(default=0)
+    state = models.CharField(max_length=12, choices=State.choices, default=State.FREE)
+    run = models.OneToOneField(Run, models.SET_NULL, null=True, blank=True, related_name="held_slot", help_text="Who has it.")
+    note = models.TextField(blank=True, help_text="Why it is not given out.")
+    seen_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["host", "uuid"]
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(state="busy", run__isnull=False) | (~models.Q(state="busy") & models.Q(run__isnull=True)),
+                name="gpu_slot_busy_with_a_run",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.uuid} on {self.host}"
+
+    @property
+    def queues(self) -> tuple[str, str]:
+        return ("gpu", f"gpu.{self.kind}")
+
+
+class GpuUse(models.Model):
+    """GPU time of one claim, against its owner's minutes of a week: reserved when it is claimed, charged when it has ended."""
+
+    run = models.ForeignKey(Run, models.PROTECT, related_name="gpu_uses")
+    token = models.PositiveIntegerField(help_text="Of the claim.")
+    enrollment = models.ForeignKey(Enrollment, models.PROTECT, related_name="gpu_uses")
+    week = models.DateField(help_text="Its Monday, in the course's time zone.")
+    reserved_s = models.PositiveIntegerField()
+    charged_s = models.PositiveIntegerField(null=True, blank=True, help_text="0 when the failure was ours; empty while it runs.")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["run", "token"], name="gpu_use_unique")]
+        indexes = [models.Index(fields=["enrollment", "week"], name="gpu_use_of_week")]
+
+    def __str__(self) -> str:
+        return f"{self.run}: {self.reserved_s if self.charged_s is None else self.charged_s} s"
+
+
+class GpuGrant(models.Model):
+    """Minutes that somebody has in one week beyond the course's. Append-only."""
+
+    enrollment = models.ForeignKey(Enrollment, models.PROTECT, related_name="gpu_grants")
+    week = models.DateField(help_text="Its Monday, in the course's time zone.")
+    minutes = models.PositiveSmallIntegerField()
+    reason = models.CharField(max_length=300)
+    granted_by = models.ForeignKey(Enrollment, models.PROTECT, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        indexes = [models.Index(fields=["enrollment", "week"], name="gpu_grant_of_week")]
+
+    def __str__(self) -> str:
+        return f"{self.enrollment}: {self.minutes} min"
+
+
+class QueueShare(models.Model):
+    """What somebody has used of the machines, as `grading.policy.queueing.charged` reckons it. `pool`: cpu or gpu."""
+
+    enrollment = models.ForeignKey(Enrollment, models.CASCADE, related_name="queue_shares")
+    pool = models.CharField(max_length=8)
+    level = models.FloatField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["enrollment", "pool"], name="queue_share_unique")]
+
+    def __str__(self) -> str:
+        return f"{self.enrollment}: {self.pool}"
 
 
 class RunResult(models.Model):

@@ -7,10 +7,11 @@ from typing import Literal
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
-from django.db.models import Count, OuterRef, Q, Subquery
+from django.db.models import OuterRef, Subquery
 
 from courseapp.clock import database_now
 from grading.models import Homework, Run, RunnerHost, RunResult, Submission
+from grading.queries import turns
 
 HOST_SILENT_AFTER = timedelta(seconds=30)
 JUDGED = {RunResult.Kind.OK, RunResult.Kind.STUDENT}
@@ -81,22 +82,17 @@ def count_earlier(homework: Homework) -> int:
 
 
 def wait(run: Run, zone: ZoneInfo) -> Wait | None:
-    """Where a run stands that has not started, and what keeps it; None when it runs or has ended. At most three statements."""
+    """Where a run stands that has not started, and what keeps it; None when it runs or has ended. At most nine statements."""
     if run.state not in {Run.State.QUEUED, Run.State.WAITING_RUNTIME}:
         return None
     now = database_now()
-    earlier = Q(priority__gt=run.priority) | Q(priority=run.priority, created_at__lt=run.created_at)
-    earlier |= Q(priority=run.priority, created_at=run.created_at, pk__lt=run.pk)
-    counted = Run.objects.filter(queue=run.queue).aggregate(
-        ahead=Count("pk", filter=Q(state=Run.State.QUEUED, not_before__lte=now) & earlier),
-        running=Count("pk", filter=Q(state=Run.State.RUNNING)),
-    )
-    ahead: int = counted["ahead"]
-    kind, message = _explain(run, zone, now, ahead, counted["running"])
-    return Wait(kind, ahead + 1, ahead, run.created_at, message)
+    turn = turns.turn(run, now) if run.state == Run.State.QUEUED and run.not_before <= now else None
+    kind, message = _explain(run, zone, now, turn)
+    place = turn.place if turn else 1
+    return Wait(kind, place, place - 1, run.created_at, message)
 
 
-def _explain(run: Run, zone: ZoneInfo, now: datetime, ahead: int, running: int) -> tuple[WaitKind, str]:
+def _explain(run: Run, zone: ZoneInfo, now: datetime, turn: turns.Turn | None) -> tuple[WaitKind, str]:
     if run.state == Run.State.WAITING_RUNTIME:
         name = {"torch": "PyTorch"}.get(run.submission.component.runtime, run.submission.component.runtime)
         return "runtime", f"Preparing the {name} runtime. Your hand-in is safe and runs by itself when it is ready."
@@ -114,12 +110,32 @@ def _explain(run: Run, zone: ZoneInfo, now: datetime, ahead: int, running: int) 
         )
     if run.attempts:
         return "retry", "A first try failed on our side, not because of your code. It is tried again by itself."
-    if not ahead and not running and now - run.not_before > timedelta(seconds=settings.RUN_POLL_SECONDS + 1):
+    late = now - run.not_before > timedelta(seconds=settings.RUN_POLL_SECONDS + 1)
+    if late and turn is not None and turn.place == 1 and not Run.objects.filter(queue=run.queue, state=Run.State.RUNNING).exists():
         again = max(10, 2 * settings.RUN_POLL_SECONDS)
         return (
             "slow",
             f"The queue is slow to answer. Your hand-in is safe; it is looked for every few seconds and should start within {again} s.",
         )
-    if ahead:
-        return "queue", f"{ahead} {'run is' if ahead == 1 else 'runs are'} ahead of yours."
-    return "queue", "Yours is the next run."
+    if turn is None:
+        return "queue", "Yours starts when a runner is free."
+    if turn.place == 1:
+        ahead = "Yours is the next run."
+    else:
+        ahead = f"{turn.place - 1} {'run is' if turn.place == 2 else 'runs are'} ahead of yours."
+    return "queue", f"{ahead}{_when(turn)}{_LATER if run.purpose == Run.Purpose.SUPERSEDED else ''}"
+
+
+_LATER = " You have handed in something newer, which is judged first."
+
+
+def _when(turn: turns.Turn) -> str:
+    """When it can be expected to start, as finely as half of such forecasts bear."""
+    if turn.seconds is None or turn.seconds[0] < 5:
+        return ""
+    middle, low, high = turn.seconds
+    if high < 90:
+        return " It should start within two minutes."
+    low_min, middle_min, high_min = (max(1, round(seconds / 60)) for seconds in (low, middle, high))
+    spread = "" if low_min == high_min else f", likely {low_min} to {high_min}"
+    return f" It should start in about {middle_min} min{spread}."

@@ -7,10 +7,11 @@ from django.db import transaction
 
 from courseapp.clock import database_now
 from courseapp.models import Enrollment
-from grading import tasks
+from grading import execution, tasks
 from grading.models import Run, Submission
 
 SEED_BITS = 48
+WAITING = (Run.State.QUEUED, Run.State.WAITING_RUNTIME)
 
 
 class NothingToRunError(ValueError):
@@ -18,21 +19,28 @@ class NothingToRunError(ValueError):
 
 
 @transaction.atomic
-def enqueue(*, submission: Submission, requested_by: Enrollment | None = None, priority: int = 0, seed: int | None = None) -> Run:
-    """Queue a run of the hand-in with the homework's checks of today. The workers hear of it when the caller's transaction commits."""
+def enqueue(*, submission: Submission, requested_by: Enrollment | None = None, seed: int | None = None) -> Run:
+    """Queue a run of the hand-in with the homework's checks of today. The workers hear of it when the caller's transaction commits.
+
+    Without `requested_by` it is the student's own: what waits of an earlier hand-in of theirs to the same component is judged last.
+    """
     component = submission.component
     bundle = component.homework.bundle
     if bundle is None:
         raise NothingToRunError(f"{component.homework} has no files to run with; load its course's folder first.")
     if not component.check_rows.exists():
         raise NothingToRunError(f"{component} has no checks; it is graded by hand.")
+    if requested_by is None:
+        waiting = Run.objects.filter(state__in=WAITING, purpose=Run.Purpose.HAND_IN, enrollment=submission.enrollment_id)
+        waiting.filter(submission__component=component).update(purpose=Run.Purpose.SUPERSEDED)
     now = database_now()
     run = Run.objects.create(
         submission=submission,
+        enrollment_id=submission.enrollment_id,
         bundle=bundle,
         queue=component.queue,
         seed=secrets.randbits(SEED_BITS) if seed is None else seed,
-        priority=priority,
+        purpose=Run.Purpose.HAND_IN if requested_by is None else Run.Purpose.RERUN,
         requested_by=requested_by,
         created_at=now,
         not_before=now,
@@ -47,7 +55,7 @@ def rerun(*, submission: Submission, by: Enrollment) -> Run:
     Submission.objects.select_for_update().get(pk=submission.pk)
     runs = list(submission.runs.all())
     for run in runs:
-        if run.state in {Run.State.QUEUED, Run.State.WAITING_RUNTIME}:
+        if run.state in WAITING:
             return run
         if run.state == Run.State.RUNNING:
             _leave(run, Run.State.SUPERSEDED, f"{by.display_name} had it run again.")
@@ -70,6 +78,8 @@ def _leave(run: Run, state: Run.State, note: str) -> bool:
     row = Run.objects.select_for_update().get(pk=run.pk)
     if not row.is_open:
         return False
+    if row.state == Run.State.RUNNING:
+        execution.charge(row, database_now())
     row.state = state
     row.token += 1  # whoever works on it holds the old one
     row.note = note

@@ -115,5 +115,8 @@ def run(of: Submission, **values: Any) -> Run:
     now = database_now()
     assert of.component.homework.bundle is not None
     return Run.objects.create(
-        submission=of, bundle=of.component.homework.bundle, **{"seed": 1, "created_at": now, "not_before": now, **values}
+        submission=of,
+        enrollment=of.enrollment,
+        bundle=of.component.homework.bundle,
+        **{"seed": 1, "created_at": now, "not_before": now, **values},
     )

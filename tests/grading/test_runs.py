@@ -12,7 +12,8 @@ from pytest_django import DjangoAssertNumQueries
 from courseapp import clock
 from courseapp.models import Role
 from grading import execution
-from grading.models import Component, Run, RunResult
+from grading.models import Component, QueueShare, Run, RunResult
+from grading.policy import queueing
 from grading.queries import runs as queries
 from grading.runner.outcome import CheckResult, Outcome, Progress
 from grading.services import runs as services
@@ -50,10 +51,71 @@ def test_the_databases_clock_moves_on_and_can_be_shifted() -> None:
     assert before <= clock.database_now() < ahead
 
 
-def test_runs_are_claimed_by_priority_then_by_age(component: Component) -> None:
-    first, second, urgent = (making.run(making.submission(component), priority=priority) for priority in (0, 0, 5))
+def test_runs_are_claimed_by_purpose_then_by_use_then_by_age(component: Component) -> None:
+    purposes = (Run.Purpose.SUPERSEDED, Run.Purpose.RERUN, Run.Purpose.HAND_IN, Run.Purpose.HAND_IN, Run.Purpose.HAND_IN)
+    people = ("ada", "bob", "cyd", "dan", "eve")
+    submissions = [making.submission(component, name) for name in people]
+    superseded, again, heavy, first, second = map(making.run, submissions)
+    for run, purpose in zip((superseded, again, heavy, first, second), purposes, strict=True):
+        Run.objects.filter(pk=run.pk).update(purpose=purpose)
+    QueueShare.objects.create(enrollment=heavy.enrollment, pool="cpu", level=10)
+    QueueShare.objects.create(enrollment=second.enrollment, pool="gpu", level=10)
+    order = [execution.claim("cpu", "w") for _ in range(6)]
+    expected = [first.pk, second.pk, heavy.pk, again.pk, superseded.pk, None]
+    assert [claimed and claimed.run.pk for claimed in order] == expected
+
+
+def test_use_of_a_run_is_its_owners_and_a_failure_of_ours_is_nobodys(component: Component) -> None:
+    made = making.submission(component)
+    for kind in ("ok", "system"):
+        making.run(made)
+        claimed = execution.claim("cpu", "w")
+        assert claimed is not None
+        with clock.shifted(timedelta(seconds=40)):
+            execution.finish(claimed.run, claimed.token, Outcome(kind, Decimal(0), Decimal(1), 1.0))
+            now = clock.database_now().timestamp()
+            assert queueing.used(QueueShare.objects.get(enrollment=made.enrollment).level, now) == pytest.approx(40, abs=2)
+
+
+def test_a_newer_hand_in_goes_first_and_the_older_one_is_judged_last(component: Component) -> None:
+    other = making.submission(component, "bob")
+    older, newer = (services.enqueue(submission=making.submission(component)) for _ in range(2))
+    running = execution.claim("cpu", "w")
+    again = services.enqueue(submission=other)
+    by_staff = services.rerun(submission=making.submission(component, "cyd"), by=making.person(component.homework.course, "t", Role.TA))
+    newest = services.enqueue(submission=making.submission(component))
+    purposes = {run.pk: Run.Purpose(run.purpose).name for run in Run.objects.all()}
+    assert purposes == {
+        older.pk: "SUPERSEDED",
+        newer.pk: "HAND_IN",  # it ran already
+        again.pk: "HAND_IN",
+        by_staff.pk: "RERUN",
+        newest.pk: "HAND_IN",
+    }
+    assert running is not None
+    assert running.run.pk == newer.pk
     order = [execution.claim("cpu", "w") for _ in range(4)]
-    assert [claimed and claimed.run.pk for claimed in order] == [urgent.pk, first.pk, second.pk, None]
+    assert [claimed and claimed.run.pk for claimed in order] == [again.pk, newest.pk, by_staff.pk, older.pk]
+    assert older.submission.component == component
+
+
+def test_the_expected_wait_is_told_with_its_spread(component: Component) -> None:
+    for seconds in (240, 300, 300, 360, 600):
+        making.run(making.submission(component))
+        claimed = execution.claim("cpu", "w")
+        assert claimed is not None
+        with clock.shifted(timedelta(seconds=seconds)):
+            execution.finish(claimed.run, claimed.token, JUDGED)
+    execution.report("here", ["cpu"], tier="namespaces")
+    names = ("ada", "bob", "cyd")
+    runs = [services.enqueue(submission=making.submission(component, name)) for name in names]
+    running = execution.claim("cpu", "w")
+    assert running is not None
+    waits = [queries.wait(run, component.homework.course.zone) for run in runs if run.pk != running.run.pk]
+    assert sorted((wait.position, wait.message) for wait in waits if wait) == [  # ada has used most
+        (1, "Yours is the next run. It should start in about 5 min, likely 4 to 8."),
+        (2, "1 run is ahead of yours. It should start in about 10 min, likely 9 to 16."),
+    ]
 
 
 def test_a_claim_takes_a_lease_and_raises_the_token(component: Component) -> None:
@@ -317,7 +379,7 @@ def test_what_pages_read_of_runs_is_a_constant_number_of_statements(
         latest = queries.latest(submissions[0])
         assert latest is not None
         assert queries.result_of(latest) is None
-    with django_assert_num_queries(3):
+    with django_assert_num_queries(8):
         assert queries.wait(latest, component.homework.course.zone) is not None
 
 

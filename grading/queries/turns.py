@@ -1,0 +1,108 @@
+"""What the order of claim needs to know, and what follows from it: who waits with what, and when each can be expected to start."""
+
+import statistics
+import threading
+import time
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.db import models
+from django.db.models import Count, F, Q, Window
+from django.db.models.functions import RowNumber
+
+from grading.models import GpuSlot, QueueShare, Run
+from grading.policy import queueing
+from grading.policy.queueing import NOTHING_USED, Account, Purpose, Waiting
+
+SILENT_AFTER = timedelta(seconds=30)
+_RECORD, _LEAST = 40, 4  # runs that the expected length is reckoned from
+# A page asks while it waits: a long line is put in order once for all that ask within two seconds.
+_FEW, _KEEP_S = 50, 2.0
+_lock = threading.Lock()
+_kept: dict[str, tuple[float, dict[int, "Turn"]]] = {}
+
+
+def pool(queue: str) -> str:
+    """What is shared out fairly: all queues of GPUs together, and those of processors."""
+    return queue.partition(".")[0]
+
+
+def of_pool(name: str) -> Q:
+    return Q(queue=name) | Q(queue__startswith=f"{name}.")
+
+
+def heads(queues: Collection[str], before: datetime) -> list[Waiting]:
+    """Of everybody the run that would be claimed, among those that may be since `before`. One statement."""
+    own = Window(RowNumber(), partition_by=F("enrollment"), order_by=["purpose", "created_at", "pk"])
+    waiting = Run.objects.filter(queue__in=queues, state=Run.State.QUEUED, not_before__lte=before)
+    return _waiting(waiting.annotate(nth=own).filter(nth=1).order_by())
+
+
+def accounts(name: str, whose: Collection[int]) -> dict[int, Account]:
+    """By enrollment, for those asked for. Two statements."""
+    levels = dict(QueueShare.objects.filter(pool=name, enrollment__in=whose).values_list("enrollment_id", "level"))
+    running = Run.objects.filter(of_pool(name), state=Run.State.RUNNING, purpose__lte=Purpose.LAB, enrollment__in=whose)
+    held = dict(running.order_by().values_list("enrollment_id").annotate(held=Count("pk")))
+    return {one: Account(levels.get(one, NOTHING_USED), held.get(one, 0)) for one in whose}
+
+
+@dataclass(frozen=True)
+class Turn:
+    """`place` is 1 for the next run. Seconds until it starts, None without a record: the middle, and bounds of half of such forecasts."""
+
+    place: int
+    seconds: tuple[float, float, float] | None
+
+
+def turn(run: Run, now: datetime) -> Turn | None:
+    """When a run that may be claimed can be expected to start, by the order in which all are claimed. At most six statements."""
+    name = pool(run.queue)
+    if Run.objects.filter(of_pool(name), state=Run.State.QUEUED).count() <= _FEW:
+        return _forecast(name, now).get(run.pk)
+    asked = time.monotonic()
+    with _lock:
+        kept = _kept.get(name)
+        if kept is None or asked - kept[0] > _KEEP_S:
+            kept = _kept[name] = (asked, _forecast(name, now))
+    return kept[1].get(run.pk)
+
+
+def _forecast(name: str, now: datetime) -> dict[int, Turn]:
+    found = _waiting(Run.objects.filter(of_pool(name), state=Run.State.QUEUED, not_before__lte=now).order_by())
+    lengths = _lengths(name)
+    middle = lengths[1] if lengths else 60.0
+    held = accounts(name, {one.account for one in found})
+    order = queueing.expected(found, held, _slots(name, now, middle), middle, now=now.timestamp())
+    turns = {}
+    for place, (run, at) in enumerate(order, start=1):
+        turns[run.id] = Turn(place, (at, at * lengths[0] / middle, at * lengths[2] / middle) if lengths else None)
+    return turns
+
+
+def _lengths(name: str) -> tuple[float, float, float] | None:
+    """The quartiles of how long the last runs took, in seconds; None before there are a few."""
+    ended = Run.objects.filter(of_pool(name), state=Run.State.DONE, claimed_at__isnull=False).order_by("-finished_at")
+    took = [(end - start).total_seconds() for start, end in ended.values_list("claimed_at", "finished_at")[:_RECORD] if start and end]
+    if len(took) < _LEAST:
+        return None
+    low, middle, high = statistics.quantiles(took, n=4)
+    return max(low, 0.05), max(middle, 0.05), max(high, 0.05)
+
+
+def _slots(name: str, now: datetime, length_s: float) -> list[queueing.Slot]:
+    """Where runs can be: for GPUs the slots that are given out; for processors as many as run now, one at least."""
+    busy = [
+        queueing.Slot(max(length_s - (now - start).total_seconds(), 0.0), account)
+        for start, account in Run.objects.filter(of_pool(name), state=Run.State.RUNNING).order_by().values_list("claimed_at", "enrollment")
+        if start is not None
+    ]
+    if name == "gpu":
+        idle = GpuSlot.objects.filter(state=GpuSlot.State.FREE, seen_at__gt=now - SILENT_AFTER).count()
+        return [*busy, *[queueing.Slot()] * idle]
+    return busy or [queueing.Slot()]
+
+
+def _waiting(rows: "models.QuerySet[Run]") -> list[Waiting]:
+    found = rows.values_list("pk", "enrollment_id", "purpose", "created_at")
+    return [Waiting(pk, account, Purpose(purpose), since.timestamp()) for pk, account, purpose, since in found]
