@@ -34,6 +34,11 @@ class Waiting:
     purpose: Purpose
     since: float
 
+    @property
+    def counts(self) -> bool:
+        """Whether its account is held to have a slot while it runs, and to have used the time."""
+        return self.purpose < Purpose.RERUN
+
 
 @dataclass(frozen=True)
 class Account:
@@ -56,7 +61,7 @@ ALL = Rules()
 
 @dataclass(frozen=True)
 class Slot:
-    """A place to run in: free at once, or in so many seconds, of the account that has it."""
+    """A place to run in: free at once, or in so many seconds, of the account that has it by a run that counts."""
 
     free_in_s: float = 0.0
     account: int | None = None
@@ -88,10 +93,11 @@ def key(run: Waiting, account: Account, rules: Rules = ALL) -> Key:
 
     Students' own work goes before reruns and what was superseded. Then come those who have no slot before those who have one, so that a
     second slot is given out only when nobody else has use for it; hand-ins before lab runs; those who have used less; who waits longer.
+    What does not count goes by age alone: it changes nobody's use, so one account's would all come after all of another's.
     """
     yields = run.purpose if run.purpose >= Purpose.RERUN else 0
     holds = rules.one_at_a_time and account.running > 0
-    return (yields, holds, run.purpose, account.level if rules.fair_share else 0.0, run.since, run.id)
+    return (yields, holds, run.purpose, account.level if rules.fair_share and run.counts else 0.0, run.since, run.id)
 
 
 class Line:
@@ -124,11 +130,11 @@ class Line:
         return None
 
     def take(self) -> Waiting | None:
-        """Claim the first one: its account has a slot more."""
+        """Claim the first one: if it counts, its account has a slot more."""
         run = self.first()
         if run is not None:
             self._own[run.account].pop()
-            self._change(run.account, running=+1)
+            self._change(run.account, running=int(run.counts))
         return run
 
     def add(self, run: Waiting) -> None:
@@ -142,7 +148,7 @@ class Line:
         self._offer(run.account)
 
     def give_back(self, account: int, *, seconds: float, at: float) -> None:
-        """An account's run has ended after `seconds`, at the moment `at`."""
+        """An account's run that counts has ended after `seconds`, at the moment `at`."""
         self._change(account, running=-1, seconds=seconds, at=at)
 
     def _change(self, account: int, *, running: int, seconds: float = 0.0, at: float = 0.0) -> None:
@@ -166,7 +172,7 @@ def expected(
         if run is None:
             return
         yield run, at
-        heapq.heappush(events, (at + length_s, number, run.account))
+        heapq.heappush(events, (at + length_s, number, run.account if run.counts else None))
 
 
 def _own_key(run: Waiting) -> tuple[int, float, int]:

@@ -122,12 +122,13 @@ POLICIES = (
 
 @dataclass(frozen=True)
 class Use:
-    """A slot's time for one upload."""
+    """A slot's time for one upload. `counts`: whether its team is held to have used it, which superseded uploads are not."""
 
     slot: int
     upload: int
     began: float
     ended: float
+    counts: bool
 
 
 @dataclass(frozen=True)
@@ -212,14 +213,15 @@ def simulate(came: Sequence[Upload], policy: Policy, *, slots: int, smoke_check_
         else:
             use = uses[number]
             ended[use.upload] = at
-            line.give_back(by_id[use.upload].team, seconds=use.ended - use.began, at=at)
+            if use.counts:
+                line.give_back(by_id[use.upload].team, seconds=use.ended - use.began, at=at)
             heapq.heappush(free, use.slot)
         while free and (taken := line.take()) is not None:
             if newest.get(taken.account) == taken:
                 del newest[taken.account]
             ends = at + by_id[taken.id].holds_s
             heapq.heappush(events, (ends, _ENDS, len(uses)))
-            uses.append(Use(heapq.heappop(free), taken.id, at, ends))
+            uses.append(Use(heapq.heappop(free), taken.id, at, ends, taken.counts))
     return Day(tuple(came), ended, tuple(uses))
 
 

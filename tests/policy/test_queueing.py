@@ -97,6 +97,33 @@ def test_a_slot_that_is_given_back_counts_again() -> None:
     assert taken(line) == [5, 4]
 
 
+@pytest.mark.parametrize("purpose", [RERUN, SUPERSEDED])
+def test_a_slot_for_what_staff_or_nobody_waits_for_is_not_held_against_an_account(purpose: Purpose) -> None:
+    line = Line([waits(1, 1, purpose)], {})
+    assert (line.take() or waits(0, 0)).id == 1
+    line.add(waits(2, 1))
+    line.add(waits(3, 2))
+    assert taken(line) == [2, 3]
+    own = Line([waits(1, 1)], {})
+    assert (own.take() or waits(0, 0)).id == 1
+    own.add(waits(2, 1))
+    own.add(waits(3, 2))
+    assert taken(own) == [3, 2]
+
+
+@pytest.mark.parametrize("purpose", [RERUN, SUPERSEDED])
+def test_what_does_not_count_goes_by_age(purpose: Purpose) -> None:
+    accounts = {1: Account(charged(NOTHING_USED, 600, at=0)), 2: Account(charged(NOTHING_USED, 60, at=0))}
+    waiting = [waits(1, 1, purpose), waits(2, 2, purpose), waits(3, 1, purpose), waits(4, 2, purpose)]
+    assert taken(Line(waiting, accounts)) == [1, 2, 3, 4]
+    assert taken(Line([replace(run, purpose=LAB) for run in waiting], accounts)) == [2, 1, 4, 3]
+
+
+def test_what_does_not_count_costs_nothing_in_an_expectation() -> None:
+    waiting = [waits(1, 1, RERUN), waits(2, 1, SUPERSEDED), waits(3, 2, SUPERSEDED), waits(4, 1, SUPERSEDED)]
+    assert [run.id for run, _ in expected(waiting, {}, [Slot()], 600, now=0)] == [1, 2, 3, 4]
+
+
 def test_a_run_that_is_removed_is_not_taken_and_may_come_back_for_another_purpose() -> None:
     line = Line([waits(1, 1), waits(2, 1), waits(3, 2)], {})
     line.remove(waits(1, 1))
@@ -128,7 +155,8 @@ def test_the_line_takes_what_has_the_smallest_key(found: tuple[list[Waiting], di
         smallest = min(left, key=lambda run: key(run, accounts[run.account], rules))
         assert line.take() == smallest
         left.remove(smallest)
-        accounts[smallest.account] = replace(accounts[smallest.account], running=accounts[smallest.account].running + 1)
+        if smallest.purpose in {HAND_IN, LAB}:
+            accounts[smallest.account] = replace(accounts[smallest.account], running=accounts[smallest.account].running + 1)
     assert line.take() is None
 
 

@@ -143,6 +143,12 @@ def test_the_newest_supersedes_what_still_waits_of_its_team() -> None:
     assert order(day(came, NAMED["ours-without-superseding"])) == [0, 1, 3, 2]
 
 
+def test_what_was_superseded_is_not_held_against_its_team() -> None:
+    came = [upload(0, 2, 0), upload(1, 1, 1, 300), upload(2, 1, 2, 10), upload(3, 1, 340), upload(4, 2, 341)]
+    played = day(came)
+    assert [(use.upload, use.counts) for use in played.uses] == [(0, True), (2, True), (1, False), (3, True), (4, True)]
+
+
 def test_fair_share_lets_those_go_first_who_have_used_less() -> None:
     came = [upload(0, 1, 0), upload(1, 9, 50), upload(2, 1, 150), upload(3, 2, 151)]
     assert order(day(came)) == [0, 1, 3, 2]
