@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 CONNECT_SECONDS = 0.3
 ANSWER_SECONDS = 1.0
 LAST_WORDS_SECONDS = 0.3
+HEARD_WITHIN_SECONDS = 10.0  # a later bell says nothing: the polls have looked, and whoever is busy looks again by itself
 
 
 class Bell:
@@ -72,7 +73,9 @@ class Bell:
                 transport_options={"socket_connect_timeout": CONNECT_SECONDS, "socket_timeout": ANSWER_SECONDS, "max_retries": 0}
             )
             self._producer = self._celery.amqp.Producer(self._connection, auto_declare=False)
-        self._celery.send_task(task, args=args, queue=queue, producer=self._producer, retry=False, ignore_result=True)
+        self._celery.send_task(
+            task, args=args, queue=queue, producer=self._producer, retry=False, ignore_result=True, expires=HEARD_WITHIN_SECONDS
+        )
 
     def _hang_up(self) -> None:
         connection, self._connection, self._producer = self._connection, None, None

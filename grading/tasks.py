@@ -3,6 +3,7 @@
 import logging
 import socket
 import threading
+from collections.abc import Callable
 
 from celery import shared_task
 from celery.signals import worker_shutting_down
@@ -28,9 +29,14 @@ def ring_soon(queue: str) -> None:
 
 @shared_task(name="grading.tasks.ring")
 def ring(queue: str) -> None:
-    """Claim one run of `queue` and execute it; ring for the next worker as soon as it is claimed."""
+    """Execute runs of `queue` until none can be claimed; ring for the next worker as soon as the first is.
+
+    Not one run for each bell: a worker whose thread became free looks for the next message up to a second later.
+    """
     worker = f"{socket.gethostname()} worker {threading.get_native_id()}"
-    execution.work_once(queue, worker, more=ring_soon, stopping=_stopping)
+    more: Callable[[str], None] | None = ring_soon
+    while not _stopping.is_set() and execution.work_once(queue, worker, more=more, stopping=_stopping) is execution.Work.DONE:
+        more = None
 
 
 @shared_task(name="grading.tasks.sweep")

@@ -10,6 +10,7 @@ import time
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
+from statistics import median
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
@@ -66,6 +67,19 @@ def test_a_hand_in_is_judged_by_a_worker(site: Site, tmp_path: Path) -> None:
     assert " worker " in run.worker
     eventually(lambda: f"Run {run.pk} is left" in site.said("worker"), 10, "the worker says that it ended")
     assert f" INFO grading.execution run={run.pk}: Run {run.pk} begins: queue cpu, claim 1.\n" in site.said("worker")
+
+
+@pytest.mark.sandbox
+def test_a_worker_goes_from_one_run_to_the_next_without_waiting_for_a_bell(site: Site, tmp_path: Path) -> None:
+    site.host(*ONLY_SERVES)
+    site.worker()
+    component = making.homework(tmp_path / "plus-one", hidden=False)
+    runs = [services.enqueue(submission=making.submission(component)) for _ in range(7)]
+    eventually(lambda: {state(run) for run in runs} == {"done"}, 60, "all done")
+    begins = Run.objects.order_by("claimed_at").values_list("claimed_at", flat=True)
+    ends = Run.objects.order_by("claimed_at").values_list("finished_at", flat=True)
+    gaps = [(begin - end).total_seconds() for end, begin in zip(ends, begins[1:], strict=False) if begin and end]
+    assert median(gaps) < 0.2, gaps
 
 
 @pytest.mark.sandbox
