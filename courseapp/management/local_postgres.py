@@ -4,11 +4,12 @@ import atexit
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,7 +28,18 @@ class MissingError(Exception):
 class Cluster:
     url: str
     folder: Path
+    command: Sequence[str]
+    as_user: Mapping[str, object]
     server: subprocess.Popen[bytes]
+
+    def crash(self) -> None:
+        """End as by `pg_ctl stop -m immediate`: every connection is cut, nothing is written down first."""
+        self.server.send_signal(signal.SIGQUIT)
+        self.server.wait(timeout=20)
+
+    def serve_again(self) -> None:
+        """Start once more on the same data and port, without waiting until it answers."""
+        self.server = _serve(self.folder, self.command, self.as_user)
 
     def stop(self) -> None:
         self.server.terminate()
@@ -55,8 +67,8 @@ def start_if_wanted(environ: MutableMapping[str, str]) -> None:
     environ["DATABASE_URL"] = cluster.url
 
 
-def start(*, durable: bool = False) -> Cluster:
-    """Raises MissingError. `durable`: with fsync, as a real site has it."""
+def start(*, durable: bool = False, port: int | None = None) -> Cluster:
+    """Raises MissingError. `durable`: with fsync, as a real site has it. `port`: on loopback; a free one by default."""
     binaries = find_binaries()
     user = unprivileged_user()
     folder = Path(tempfile.mkdtemp(prefix="courseapp-postgres-", dir=reachable_folder() if user else None))
@@ -65,9 +77,7 @@ def start(*, durable: bool = False) -> Cluster:
     as_user = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []} if user else {}
     try:
         _initialise(binaries / "initdb", folder / "data", as_user)
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
+        port = port or _free_port()
         settings = [
             *OPTIONS,
             *(() if durable else FORGETFUL),
@@ -76,13 +86,11 @@ def start(*, durable: bool = False) -> Cluster:
             f"unix_socket_directories={folder}",
         ]
         command = [str(binaries / "postgres"), "-D", str(folder / "data"), *(part for each in settings for part in ("-c", each))]
-        with (folder / "log").open("wb") as log:
-            # mypy cannot see Popen's keyword arguments through a dict
-            server: subprocess.Popen[bytes] = subprocess.Popen(command, cwd=folder, stderr=log, preexec_fn=die_with_parent(), **as_user)  # type: ignore[call-overload]
+        server = _serve(folder, command, as_user)
     except (OSError, MissingError):
         shutil.rmtree(folder, ignore_errors=True)
         raise
-    cluster = Cluster(f"postgres://courseapp@127.0.0.1:{port}/postgres", folder, server)
+    cluster = Cluster(f"postgres://courseapp@127.0.0.1:{port}/postgres", folder, command, as_user, server)
     _wait_until_ready(cluster, binaries)
     return cluster
 
@@ -118,7 +126,21 @@ def reachable_folder() -> str:
     return str(usual) if open_to_all else "/tmp"  # noqa: S108 - PostgreSQL makes a folder of its own in it
 
 
-def _initialise(initdb: Path, data: Path, as_user: dict[str, object]) -> None:
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        found: int = probe.getsockname()[1]
+    return found
+
+
+def _serve(folder: Path, command: Sequence[str], as_user: Mapping[str, object]) -> subprocess.Popen[bytes]:
+    with (folder / "log").open("ab") as log:
+        # mypy cannot see Popen's keyword arguments through a dict
+        server: subprocess.Popen[bytes] = subprocess.Popen(command, cwd=folder, stderr=log, preexec_fn=die_with_parent(), **as_user)  # type: ignore[call-overload]
+    return server
+
+
+def _initialise(initdb: Path, data: Path, as_user: Mapping[str, object]) -> None:
     command = [str(initdb), "-D", str(data), "-U", "courseapp", "--auth=trust", "--no-sync", "--encoding=UTF8", "--locale=C.UTF-8"]
     made = subprocess.run(command, cwd=data.parent, check=False, capture_output=True, text=True, **as_user)  # type: ignore[call-overload]  # as above
     if made.returncode:

@@ -10,7 +10,7 @@ from django.core.cache import cache
 
 from courseapp import cache as module
 from courseapp.cache import SharedCache
-from tests.conftest import Valkey
+from tests.valkey import Valkey
 
 
 @pytest.fixture(autouse=True)

@@ -8,8 +8,8 @@ import pytest
 from courseapp import bell
 from courseapp.celery import app
 from grading.runner.runtimes import Runtime
-from tests.conftest import Valkey
 from tests.grading.site import Site
+from tests.valkey import Valkey
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from django.conf import settings
 from django.db import connection
 
 from grading.runner.parent import die_with_parent
-from tests.conftest import Valkey
+from tests.valkey import Valkey
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 LEASE_S = 2

@@ -23,7 +23,7 @@ from grading.models import Run, RunnerHost
 from grading.queries.metrics import families
 from grading.services import readiness
 from tests import factories
-from tests.conftest import Valkey
+from tests.valkey import Valkey
 
 FAR: dict[str, Any] = {"REMOTE_ADDR": "203.0.113.9"}
 TOKEN = "a-token-of-sixteen-or-more"

@@ -14,9 +14,9 @@ from django.db import transaction
 from courseapp import bell
 from grading.models import Run, RunResult, Submission
 from grading.services import runs as services
-from tests.conftest import Valkey
 from tests.grading import making
 from tests.grading.site import eventually, python
+from tests.valkey import Valkey
 
 CLAIM_ALL = """
 import json, sys

