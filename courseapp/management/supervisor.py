@@ -35,6 +35,7 @@ class Child:
     slowest_retry: float = 30.0
     stop_last: bool = False  # others need it while they stop
     niceness: int = 0
+    environ: Mapping[str, str] = field(default_factory=dict)  # beyond everybody's
 
     process: subprocess.Popen[bytes] | None = field(default=None, init=False)
     started: float = field(default=0.0, init=False)
@@ -117,7 +118,7 @@ class Supervisor:
         with log.open("ab") as out:
             child.process = subprocess.Popen(
                 child.command,
-                env=self.environ,
+                env=self.environ | dict(child.environ),
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=subprocess.STDOUT,

@@ -79,7 +79,6 @@ class GpuSlot(models.Model):
         FREE = "free"
         BUSY = "busy"
         QUARANTINED = "quarantined"
-        DRAINED = "drained"
 
     host = models.CharField(max_length=120)
     uuid = models.CharField(max_length=80, unique=True)
@@ -87,6 +86,7 @@ class GpuSlot(models.Model):
     memory_mb = models.PositiveIntegerField(default=0)
     state = models.CharField(max_length=12, choices=State.choices, default=State.FREE)
     run = models.OneToOneField(Run, models.SET_NULL, null=True, blank=True, related_name="held_slot", help_text="Who has it.")
+    drained = models.BooleanField(default=False, help_text="Staff give it out no more; what runs on it ends.")
     note = models.TextField(blank=True, help_text="Why it is not given out.")
     seen_at = models.DateTimeField()
 

@@ -14,9 +14,10 @@ from grading.models import Homework, Run, RunnerHost, RunResult, Submission
 from grading.queries import turns
 
 HOST_SILENT_AFTER = timedelta(seconds=30)
+SPENT = "The GPU minutes of this week are used up"
 JUDGED = {RunResult.Kind.OK, RunResult.Kind.STUDENT}
 
-WaitKind = Literal["queue", "slow", "runtime", "retry", "unserved", "refused"]
+WaitKind = Literal["queue", "slow", "runtime", "retry", "unserved", "refused", "budget"]
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,12 @@ def _explain(run: Run, zone: ZoneInfo, now: datetime, turn: turns.Turn | None) -
     if run.state == Run.State.WAITING_RUNTIME:
         name = {"torch": "PyTorch"}.get(run.submission.component.runtime, run.submission.component.runtime)
         return "runtime", f"Preparing the {name} runtime. Your hand-in is safe and runs by itself when it is ready."
+    if run.not_before > now and run.note.startswith(SPENT):
+        monday = run.not_before.astimezone(zone)
+        return (
+            "budget",
+            f"Your GPU minutes of this week are used up. It runs by itself from {monday:%a %d %b} on, or when staff grant more.",
+        )
     serving = [host for host in RunnerHost.objects.order_by("-seen_at") if run.queue in host.queues]
     alive = [host for host in serving if host.seen_at > now - HOST_SILENT_AFTER]
     safe = f"Your hand-in is safe, waits since {run.created_at.astimezone(zone):%a %H:%M}, and runs by itself as soon as one is back."

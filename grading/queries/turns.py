@@ -92,13 +92,14 @@ def _lengths(name: str) -> tuple[float, float, float] | None:
 
 def _slots(name: str, now: datetime, length_s: float) -> list[queueing.Slot]:
     """Where runs can be: for GPUs the slots that are given out; for processors as many as run now, one at least."""
+    running = Run.objects.filter(of_pool(name), state=Run.State.RUNNING).order_by().values_list("claimed_at", "enrollment", "purpose")
     busy = [
-        queueing.Slot(max(length_s - (now - start).total_seconds(), 0.0), account)
-        for start, account in Run.objects.filter(of_pool(name), state=Run.State.RUNNING).order_by().values_list("claimed_at", "enrollment")
+        queueing.Slot(max(length_s - (now - start).total_seconds(), 0.0), account if purpose <= Purpose.LAB else None)
+        for start, account, purpose in running
         if start is not None
     ]
     if name == "gpu":
-        idle = GpuSlot.objects.filter(state=GpuSlot.State.FREE, seen_at__gt=now - SILENT_AFTER).count()
+        idle = GpuSlot.objects.filter(state=GpuSlot.State.FREE, drained=False, seen_at__gt=now - SILENT_AFTER).count()
         return [*busy, *[queueing.Slot()] * idle]
     return busy or [queueing.Slot()]
 

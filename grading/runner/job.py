@@ -17,7 +17,7 @@ class Cancelled(Exception):  # noqa: N818 - an event
 @dataclass(frozen=True)
 class Job:
     """One hand-in to judge. `files`: relative path → content; `entry`: the files that are imported before the first check; `outputs`:
-    patterns of the files that are kept of what the visible checks leave behind."""
+    patterns of the files that are kept of what the visible checks leave behind; `device`: the UUID of the GPU that its students get."""
 
     bundle: bytes
     files: Mapping[str, bytes]
@@ -28,6 +28,7 @@ class Job:
     entry: tuple[str, ...]
     outputs: tuple[str, ...] = ()
     outputs_mb: int = 10
+    device: str = ""
 
     def __post_init__(self) -> None:
         for name in self.files:

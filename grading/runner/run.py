@@ -27,6 +27,7 @@ from decimal import Decimal
 from typing import Any
 
 from grading.runner import messages, sandbox, seccomp
+from grading.runner.devices import Device
 from grading.runner.interpreter import inspect_interpreter
 from grading.runner.job import Cancelled, Job
 from grading.runner.limits import Limits
@@ -80,6 +81,7 @@ class Run:
     tier: Tier
     on_progress: Callable[[Progress], None]
     cancelled: threading.Event
+    device: Device | None = None
     students: dict[int, _Student] = field(default_factory=dict)
     spare: dict[bool, deque[int]] = field(default_factory=lambda: {False: deque(), True: deque()})
     results: dict[str, CheckResult] = field(default_factory=dict)
@@ -196,6 +198,7 @@ class Run:
                     stderr=stdout,
                     fds=fds,
                     extra_scratch=self._size,
+                    device=self.device,
                 )
             except BaseException:
                 ours.close()
@@ -505,7 +508,7 @@ class Run:
                 "memory_guard": self.factory.memory_guard,
                 "host": socket.gethostname(),
                 "kernel": os.uname().release,
-                "device": "cpu",
+                "device": self.device.kind if self.device else "cpu",
                 "durations": {name: round(seconds, 3) for name, seconds in self._marks.items()},
             },
         )

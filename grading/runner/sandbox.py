@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 from grading.runner import seccomp
 from grading.runner.cgroups import Cgroups
+from grading.runner.devices import Device
 from grading.runner.interpreter import Interpreter, trees
 from grading.runner.limits import Limits
 from grading.runner.watch import Fault, Watch
@@ -40,8 +41,8 @@ RUNTIME_MODULES = (
 # What many hand-ins use takes long to import, too: the first optimizer would import torch._dynamo.
 LATER_MODULES = ("torch._dynamo", "matplotlib.pyplot", "pandas")
 JOBS_PER_ZYGOTE = 2000
-RUNTIMES_KEPT_WARM = 4
-_Key = tuple[Interpreter, tuple[str, ...]]  # with the modules that a job needs
+RUNTIMES_KEPT_WARM = 4  # besides one for each GPU
+_Key = tuple[Interpreter, tuple[str, ...], Device | None]  # with the modules that a job needs, and its GPU
 
 
 @dataclass(frozen=True)
@@ -159,6 +160,7 @@ class Factory:
         fds: Sequence[int],
         extra_scratch: int = 0,
         modules: tuple[str, ...] = RUNTIME_MODULES,
+        device: Device | None = None,
     ) -> Sandbox:
         """Start `grading.runner.<module>.main(argument)` with `fds` as 4, 5, … (3 is the filter).
 
@@ -173,7 +175,7 @@ class Factory:
             "rlimits": _rlimits(limits, memory_mb),
             "counted": "memory" in self.cgroups.folders if self.cgroups else False,
         }
-        zygote = self._reserved(interpreter, modules)
+        zygote = self._reserved((interpreter, modules, device))
         with contextlib.ExitStack() as undo:
             undo.callback(zygote.let_go)
             slot = zygote.take_slot()
@@ -193,15 +195,15 @@ class Factory:
             undo.pop_all()
         return Sandbox(zygote, slot, ours, watch)
 
-    def _reserved(self, interpreter: Interpreter, modules: tuple[str, ...]) -> Zygote:
+    def _reserved(self, key: _Key) -> Zygote:
         """The interpreter's warm process, ready; started when there is none, or the old one has ended or served for long."""
-        key = (interpreter, modules)
         with self._lock:
             zygote = self._current(key)
             zygote.reserve()
             self._zygotes[key] = zygote  # the last one used is the last in order
-            if len(self._zygotes) > RUNTIMES_KEPT_WARM:
-                self._zygotes.pop(next(iter(self._zygotes))).retire()
+            without_gpu = [other for other in self._zygotes if other[2] is None]
+            if len(without_gpu) > RUNTIMES_KEPT_WARM:
+                self._zygotes.pop(without_gpu[0]).retire()
         try:
             zygote.wait()
         except (LaunchError, WarmUpError):
@@ -230,12 +232,12 @@ class Factory:
         return zygote or self._successors.pop(key, None) or self._new(key)
 
     def _new(self, key: _Key) -> Zygote:
-        interpreter, modules = key
-        return Zygote(interpreter, modules, LATER_MODULES if modules else (), self._filter_fd, self._numbers, self.cgroups)
+        interpreter, modules, device = key
+        return Zygote(interpreter, modules, LATER_MODULES if modules else (), self._filter_fd, self._numbers, self.cgroups, device)
 
     def warm(self, interpreter: Interpreter, *, fully: bool) -> None:
         """Import the runtime before the first job needs it; `fully`, also what only some need. Raises as `start` does."""
-        zygote = self._reserved(interpreter, RUNTIME_MODULES)
+        zygote = self._reserved((interpreter, RUNTIME_MODULES, None))
         if fully:
             zygote.settle()
         zygote.let_go()

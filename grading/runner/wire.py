@@ -44,6 +44,7 @@ def pack_job(job: Job) -> bytes:
         "entry": list(job.entry),
         "outputs": list(job.outputs),
         "outputs_mb": job.outputs_mb,
+        "device": job.device,
         "bundle": len(job.bundle),
         "files": [(name, len(content)) for name, content in job.files.items()],
     }
@@ -74,6 +75,7 @@ def unpack_job(frame: Frame) -> Job:
             entry=_texts(header.get("entry")),
             outputs=_texts(header.get("outputs")),
             outputs_mb=_size(header.get("outputs_mb"), MAX_PAYLOAD >> 20),
+            device=_text(header.get("device")),
         )
     except ValueError as error:
         raise ProtocolError(str(error)) from error

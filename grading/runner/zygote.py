@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from grading.runner.cgroups import Cgroups, Group
+from grading.runner.devices import Device
 from grading.runner.interpreter import CODE, LIBRARY_LINKS, PACKAGE, Interpreter, trees
 from grading.runner.watch import entry
 
@@ -78,9 +79,11 @@ class Zygote:
         filter_fd: int,
         numbers: "Numbers",
         cgroups: Cgroups | None,
+        device: Device | None = None,
     ) -> None:
         """It can be used when it has imported `modules`; of `later`, it has whatever the runtime has once it is settled."""
-        argument = {"site": [str(path) for path in interpreter.site], "modules": list(modules), "later": list(later)}
+        argument: dict[str, object] = {"site": [str(path) for path in interpreter.site], "modules": list(modules), "later": list(later)}
+        argument["environment"] = device.environment if device else {}
         command = [str(interpreter.binary), "-I", "-S", "-X", "utf8", "-c", _BOOTSTRAP, json.dumps(argument)]
         self.started = 0
         self._numbers = numbers
@@ -106,7 +109,7 @@ class Zygote:
             )
             with Path(os.devnull).open("r+b") as null:
                 fds = [null.fileno()] * 3 + [filter_fd, requests_end.fileno()]
-                socket.send_fds(self._control, [json.dumps(_plan(interpreter) | {"argv": command}).encode()], fds)
+                socket.send_fds(self._control, [json.dumps(_plan(interpreter, device) | {"argv": command}).encode()], fds)
         except OSError:
             self._control.close()
             self._requests.close()
@@ -278,14 +281,14 @@ class Numbers:
             self._used.discard(number)
 
 
-def _plan(interpreter: Interpreter) -> dict[str, object]:
-    """What the launcher has to build, but for the command."""
+def _plan(interpreter: Interpreter, device: Device | None) -> dict[str, object]:
+    """What the launcher has to build, but for the command. The files of its GPU are all that a sandbox with one sees beyond others."""
     return {
         "uid": SANDBOX_UID,
         "first_slot_uid": FIRST_SLOT_UID,
         "slots": SLOTS,
         "trees": trees(interpreter),
-        "devices": _DEVICES,
+        "devices": [*_DEVICES, *(device.nodes if device else ())],
         "links": [(str(Path(path).readlink()), path) for path in LIBRARY_LINKS if Path(path).is_symlink()],
         "texts": _TEXTS,
         "scratch_bytes": 16 * MEGABYTE,

@@ -68,7 +68,7 @@ def main(argument: str) -> NoReturn:
 
 def warm_up(settings: dict[str, Any]) -> None:
     """Import, on one thread: what a library starts at import would not live on in a fork."""
-    os.environ.update(ENVIRONMENT | dict.fromkeys(_THREAD_SETTINGS, "1"))
+    os.environ.update(ENVIRONMENT | dict.fromkeys(_THREAD_SETTINGS, "1") | settings["environment"])
     sys.path += settings["site"]
     sys.argv = [""]
     sys.dont_write_bytecode = True  # a job's modules are imported once

@@ -91,6 +91,14 @@ class Site:
         self._says(name, " ready.", process)
         return process
 
+    def gpu_worker(self, name: str, slot: str) -> "subprocess.Popen[bytes]":
+        """A Celery worker of one GPU slot that is ready."""
+        options = ("--queues", "gpu,gpu.fake", "--pool", "threads", "--concurrency", "1", "--without-mingle", "--without-gossip")
+        command = ("-m", "celery", "-A", "courseapp", "worker", "--loglevel", "INFO", "--hostname", f"{name}@%h", *options)
+        process = self._start(name, *command, GPU_SLOT=slot)
+        self._says(name, " ready.", process)
+        return process
+
     def said(self, name: str) -> str:
         return (self.folder / f"{name}.log").read_text()
 
@@ -106,11 +114,11 @@ class Site:
                 process.kill()
                 process.wait()
 
-    def _start(self, name: str, *arguments: str, python: bool = True) -> "subprocess.Popen[bytes]":
+    def _start(self, name: str, *arguments: str, python: bool = True, **values: str) -> "subprocess.Popen[bytes]":
         command = [sys.executable, *arguments] if python else list(arguments)
         with (self.folder / f"{name}.log").open("wb") as log:
             process = subprocess.Popen(
-                command, cwd=REPOSITORY, env=environment(**self.values), stdout=log, stderr=log, preexec_fn=die_with_parent()
+                command, cwd=REPOSITORY, env=environment(**self.values, **values), stdout=log, stderr=log, preexec_fn=die_with_parent()
             )
         self._started.append(process)
         return process

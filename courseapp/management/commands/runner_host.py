@@ -20,8 +20,9 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError, InterfaceError, close_old_connections, connection
 
-from grading import execution, tasks
-from grading.runner import server
+from grading import execution, slots, tasks
+from grading.runner import devices, server
+from grading.runner.devices import DeviceError
 from grading.runner.host import Host
 from grading.runner.tiers import Refused
 
@@ -38,31 +39,36 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         queues = [name.strip() for name in options["queues"].split(",") if name.strip()]
+        try:
+            gpus = devices.find(os.environ)
+        except DeviceError as error:
+            raise CommandError(str(error)) from error
+        served = [*queues, *sorted({name for gpu in gpus for name in ("gpu", f"gpu.{gpu.kind}")})]
         path: Path = settings.RUNNER_SOCKET
         stop, ready = threading.Event(), threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())
         with only_one(path.with_suffix(".pid")):
-            host = Host(private=(settings.DATA_DIR, settings.BASE_DIR))
+            host = Host(private=(settings.DATA_DIR, settings.BASE_DIR), gpus=gpus, locks=path.parent / "gpus")
             refusal = f"{host.tier.reason} {host.tier.fix}" if isinstance(host.tier, Refused) else ""
             tier = "" if isinstance(host.tier, Refused) else host.tier.name
-            log.info("Runner host for %s: %s", ", ".join(queues), refusal or f"sandbox tier “{tier}”, memory by {host.memory_guard}")
+            log.info("Runner host for %s: %s", ", ".join(served), refusal or f"sandbox tier “{tier}”, memory by {host.memory_guard}")
             report = partial(
                 execution.report,
                 socket.gethostname(),
-                queues,
+                served,
                 tier=tier,
                 memory_guard="" if refusal else host.memory_guard,
                 refusal=refusal,
             )
-            threads = [threading.Thread(target=look_after, args=(report, stop), name="look after")]
+            threads = [threading.Thread(target=look_after, args=(report, host, stop), name="look after")]
             if not refusal:
-                pollers = [(queue, number) for queue in queues for number in range(options["jobs"])]
-                threads += [threading.Thread(target=poll, args=(queue, ready, stop), name=f"{queue} {number}") for queue, number in pollers]
+                places = [(queue, "") for queue in queues for _ in range(options["jobs"])] + [("gpu", gpu.uuid) for gpu in gpus]
+                threads += [threading.Thread(target=poll, args=(*place, ready, stop), name=" ".join(place)) for place in places]
             for thread in threads:
                 thread.start()
             # Not waited for at the end: importing a runtime cannot be interrupted, and ends with this process.
-            threading.Thread(target=warm_up, args=(host, queues, stop), name="warm up", daemon=True).start()
+            threading.Thread(target=warm_up, args=(host, served, stop), name="warm up", daemon=True).start()
             try:
                 server.serve(host, path, stop=stop, ready=ready)
             except OSError as error:
@@ -92,12 +98,13 @@ def only_one(path: Path) -> Iterator[None]:
         yield
 
 
-def look_after(report: Callable[[], None], stop: threading.Event) -> None:
+def look_after(report: Callable[[], None], host: Host, stop: threading.Event) -> None:
     """Report, sweep and ring until told to stop."""
     while not stop.is_set():
         try:
             close_old_connections()
             report()
+            slots.report(socket.gethostname(), host.devices.values(), in_use=host.in_use, faults=host.faults)
             for queue in execution.sweep():
                 tasks.ring_soon(queue)
         except (DatabaseError, InterfaceError) as error:
@@ -124,14 +131,15 @@ def warm_up(host: Host, queues: list[str], stop: threading.Event) -> None:
         stop.wait(settings.RUN_POLL_SECONDS)
 
 
-def poll(queue: str, ready: threading.Event, stop: threading.Event) -> None:
-    """Execute what has waited in `queue` for longer than the workers need, one run after the other."""
+def poll(queue: str, slot: str, ready: threading.Event, stop: threading.Event) -> None:
+    """Execute what has waited in `queue`, or for a GPU slot, for longer than the workers need, one run after the other."""
     worker = f"{socket.gethostname()} runner host {os.getpid()}"
     ready.wait()
     while not stop.is_set():
         try:
             close_old_connections()
-            work = execution.work_once(queue, worker, min_age=settings.RUN_POLL_SECONDS, more=tasks.ring_soon, stopping=stop)
+            least = settings.RUN_POLL_SECONDS
+            work = execution.work_once(queue, worker, slot=slot, min_age=least, more=tasks.ring_soon, stopping=stop)
         except (DatabaseError, InterfaceError) as error:
             log.warning("Queue %s: the database does not answer: %s", queue, error)
             connection.close()

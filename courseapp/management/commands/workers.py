@@ -1,0 +1,49 @@
+"""`manage.py workers`: the runner host and the workers of what this machine can serve, in the foreground."""
+
+import os
+import signal
+from contextlib import suppress
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from courseapp.management import workers
+from courseapp.management.supervisor import Supervisor
+from grading.runner import devices
+
+
+class Command(BaseCommand):
+    help = "Judge on this machine: a runner host, a worker for the processors and one for each GPU. Ctrl-C stops them."
+    requires_system_checks = []
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--cpu", type=int, default=os.cpu_count() or 1, metavar="N", help="runs on processors at once; 0 for none")
+        parser.add_argument("--system", action="store_true", help="also sweep, mail and tidy up (one machine of a site does)")
+
+    def handle(self, *args: Any, cpu: int, system: bool, **options: Any) -> None:
+        if cpu < 0:
+            raise CommandError(f"--cpu {cpu} is not possible; accepted: 0 or more.", returncode=2)
+        try:
+            gpus = devices.find(os.environ)
+        except devices.DeviceError as error:
+            raise CommandError(str(error)) from error
+        children = [workers.runner_host("--queues", "cpu" if cpu else "")]
+        children += [workers.cpu_worker(cpu)] if cpu else []
+        children += workers.gpu_workers(gpus)
+        children += [workers.system_worker(), workers.beat()] if system else []
+        for gpu in gpus:
+            self.stdout.write(f"GPU {gpu.uuid}: {gpu.kind}, {gpu.memory_mb} MB.{f' Not given out: {gpu.fault}' if gpu.fault else ''}")
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        supervisor = Supervisor(settings.DATA_DIR / "log", os.environ, self.stdout.write)
+        try:
+            for child in children:
+                supervisor.add(child)
+            self.stdout.write(f"At work: {', '.join(child.name for child in children)}. Their logs: {supervisor.logs}")
+            with suppress(KeyboardInterrupt):
+                supervisor.watch(lambda: False)
+        finally:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, signal.SIG_IGN)
+            self.stdout.write("Stopping.")
+            supervisor.stop()

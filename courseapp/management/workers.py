@@ -1,0 +1,44 @@
+"""The processes that judge on one machine: what `workers` and the demo keep running."""
+
+import os
+import sys
+from collections.abc import Iterable
+
+from django.conf import settings
+
+from courseapp.management.supervisor import Child
+from grading.runner.devices import Device
+
+_CELERY = [sys.executable, "-m", "celery", "-A", "courseapp"]
+# Threads: an orderly stop reaches the job of each.
+_WORKER = [*_CELERY, "worker", "--pool", "threads", "--without-mingle", "--without-gossip", "--loglevel", "INFO"]
+
+
+def runner_host(*arguments: str) -> Child:
+    return Child("runner_host", [sys.executable, str(settings.BASE_DIR / "manage.py"), "runner_host", *arguments], niceness=5)
+
+
+def cpu_worker(at_once: int | None = None) -> Child:
+    count = str(at_once or os.cpu_count() or 1)
+    return Child("worker-cpu", [*_WORKER, "--queues", "cpu", "--hostname", "cpu@%h", "--concurrency", count])
+
+
+def gpu_workers(gpus: Iterable[Device]) -> list[Child]:
+    """One for each GPU, with that one's UUID in its environment."""
+    return [
+        Child(
+            f"worker-gpu-{number}",
+            [*_WORKER, "--queues", f"gpu,gpu.{gpu.kind}", "--hostname", f"gpu{number}@%h", "--concurrency", "1"],
+            environ={"GPU_SLOT": gpu.uuid, "CUDA_VISIBLE_DEVICES": gpu.uuid},
+        )
+        for number, gpu in enumerate(gpus)
+        if not gpu.fault
+    ]
+
+
+def system_worker() -> Child:
+    return Child("worker-system", [*_WORKER, "--queues", "system", "--hostname", "system@%h", "--concurrency", "1"])
+
+
+def beat() -> Child:
+    return Child("beat", [*_CELERY, "beat", "--loglevel", "INFO", "--pidfile", ""])

@@ -1,0 +1,181 @@
+"""GPU slots and minutes: one run at a time on each, never more than there are, and nobody pays for our failures."""
+
+import sys
+from datetime import timedelta
+from decimal import Decimal
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from django.conf import LazySettings
+
+from courseapp import clock
+from courseapp.models import Role
+from grading import execution, slots
+from grading.models import Component, CoursePolicy, GpuGrant, GpuSlot, GpuUse, Run
+from grading.queries import runs as queries
+from grading.runner.devices import Device
+from grading.runner.outcome import Outcome
+from grading.services import runs as services
+from tests.grading import making
+from tests.grading.site import Site, eventually
+
+ONE, OTHER = Device("fake-here-0", "fake"), Device("fake-here-1", "fake")
+DONE = Outcome("ok", Decimal(4), Decimal(10), 1.0)
+OURS = Outcome("system", Decimal(0), Decimal(10), 0.0, staff_message="lost")
+
+
+@pytest.fixture
+def component(tmp_path: Path, settings: LazySettings, db: None) -> Component:
+    settings.RUNTIME_PYTHON = sys.executable  # any interpreter is a runtime, and nothing is executed here
+    return making.homework(tmp_path / "plus-one", queue="gpu", limits={"wall_s": 600})
+
+
+def seen(*devices: Device, in_use: frozenset[str] = frozenset(), **faults: str) -> None:
+    slots.report("here", devices, in_use=in_use, faults={devices[0].uuid: faults["fault"]} if faults else {})
+
+
+def claimed(slot: Device = ONE) -> execution.Claimed:
+    found = execution.claim("gpu", "w", slot=slot.uuid)
+    assert found is not None
+    return found
+
+
+def used(run: Run) -> list[tuple[int, int | None]]:
+    return list(GpuUse.objects.filter(run=run).order_by("token").values_list("reserved_s", "charged_s"))
+
+
+def test_a_slot_has_one_run_at_a_time_and_serves_its_kinds_queue_too(component: Component) -> None:
+    seen(ONE, OTHER)
+    first = making.run(making.submission(component), queue="gpu")
+    second = making.run(making.submission(component, "bob"), queue="gpu.fake")
+    making.run(making.submission(component, "cyd"), queue="gpu.a100")
+    making.run(making.submission(component, "dan"), queue="cpu")
+    taken = claimed()
+    assert (taken.run.pk, taken.run.slot and taken.run.slot.uuid) == (first.pk, ONE.uuid)
+    assert execution.claim("gpu", "w", slot=ONE.uuid) is None
+    assert claimed(OTHER).run.pk == second.pk
+    slots.release(ONE.uuid, taken.run)
+    assert execution.claim("gpu", "w", slot=ONE.uuid) is None  # nothing that it serves waits
+
+
+def test_what_is_not_reported_faulty_or_drained_is_not_given_out(component: Component) -> None:
+    making.run(making.submission(component), queue="gpu")
+    assert execution.claim("gpu", "w", slot=ONE.uuid) is None
+    seen(ONE)
+    with clock.shifted(timedelta(seconds=40)):
+        assert execution.claim("gpu", "w", slot=ONE.uuid) is None
+    seen(ONE, fault="9000 MB of its memory are in use 10 s after its last job.")
+    assert execution.claim("gpu", "w", slot=ONE.uuid) is None
+    assert GpuSlot.objects.get().state == "quarantined"
+    seen(ONE)
+    GpuSlot.objects.update(drained=True)
+    assert execution.claim("gpu", "w", slot=ONE.uuid) is None
+    GpuSlot.objects.update(drained=False)
+    assert claimed().run.slot is not None
+
+
+def test_a_slot_is_free_again_when_its_machine_says_that_no_job_has_it(component: Component) -> None:
+    seen(ONE)
+    making.run(making.submission(component), queue="gpu")
+    lost = claimed()
+    seen(ONE)
+    assert GpuSlot.objects.get().run == lost.run  # its worker still holds the run
+    with clock.shifted(timedelta(minutes=5)):
+        execution.sweep()
+        seen(ONE, in_use=frozenset({ONE.uuid}))  # a stopped worker's job still has the machine's lock
+        assert GpuSlot.objects.get().state == "busy"
+        seen(ONE)
+        assert (GpuSlot.objects.get().state, GpuSlot.objects.get().run) == ("free", None)
+
+
+def test_minutes_are_reserved_charged_by_use_and_not_taken_for_our_failures(component: Component) -> None:
+    seen(ONE)
+    run = making.run(making.submission(component), queue="gpu")
+    failed = claimed()
+    assert used(run) == [(600, None)]
+    execution.finish(failed.run, failed.token, OURS)
+    slots.release(ONE.uuid, failed.run)
+    assert used(run) == [(600, 0)]
+    Run.objects.update(not_before=clock.database_now())
+    again = claimed()
+    with clock.shifted(timedelta(seconds=45)):
+        execution.finish(again.run, again.token, DONE)
+    assert [reserved for reserved, _ in used(run)] == [600, 600]
+    assert used(run)[1][1] == pytest.approx(45, abs=2)
+    assert slots.left_s(run, slots.week_of(run, clock.database_now())) == pytest.approx(240 * 60 - 45, abs=2)
+
+
+def test_a_cancelled_run_is_charged_for_what_it_took(component: Component) -> None:
+    seen(ONE)
+    made = making.submission(component)
+    run = making.run(made, queue="gpu")
+    claimed()
+    with clock.shifted(timedelta(seconds=30)):
+        assert services.cancel(run=run, by=made.enrollment)
+    assert used(run)[0][1] == pytest.approx(30, abs=2)
+
+
+def test_nobody_has_more_than_the_minutes_of_a_week_and_what_staff_grant(component: Component) -> None:
+    course = component.homework.course
+    CoursePolicy.objects.update_or_create(course=course, defaults={"gpu_minutes_per_week": 19})
+    seen(ONE, OTHER)
+    made = making.submission(component)
+    first, second = (making.run(made, queue="gpu") for _ in range(2))
+    claimed()
+    assert execution.claim("gpu", "w", slot=OTHER.uuid) is None  # 10 of 19 minutes are reserved, and it may take 10
+    second.refresh_from_db()
+    assert second.state == "queued"
+    assert second.note.startswith("The GPU minutes of this week are used up; it runs from Mon ")
+    monday = second.not_before.astimezone(course.zone)
+    assert (monday.weekday(), monday.hour, monday.minute) == (0, 0, 0)
+    wait = queries.wait(second, course.zone)
+    assert wait is not None
+    assert wait.kind == "budget"
+    week = slots.week_of(second, clock.database_now())
+    staff = making.person(course, "t", Role.TA)
+    GpuGrant.objects.create(enrollment=made.enrollment, week=week, minutes=1, reason="Lost an hour to a crash.", granted_by=staff)
+    assert slots.unblock(made.enrollment_id) == ["gpu"]
+    assert claimed(OTHER).run.pk == second.pk
+    assert first.pk != second.pk
+
+
+def test_a_rerun_of_staff_costs_its_student_nothing(component: Component) -> None:
+    seen(ONE)
+    run = making.run(making.submission(component), queue="gpu", purpose=Run.Purpose.RERUN)
+    assert claimed().run == run
+    assert used(run) == []
+
+
+TIMED = """
+import time
+
+def answer(x):
+    began = time.monotonic()
+    time.sleep(0.2)
+    print(began, time.monotonic(), flush=True)
+    return x + 1
+"""
+
+
+@pytest.mark.sandbox
+def test_two_slots_never_hold_two_living_children(site: Site, tmp_path: Path) -> None:
+    """Two workers and the runner host serve two slots; when each student's process was at work is told by itself."""
+    site.values |= {"GPU_SLOTS": "fake:2"}
+    site.host()
+    eventually(lambda: GpuSlot.objects.count() == 2, 20, "two slots are reported")
+    component = making.homework(tmp_path / "plus-one", hidden=False, queue="gpu", limits={"wall_s": 60})
+    for number, slot in enumerate(GpuSlot.objects.all()):
+        site.gpu_worker(f"gpu{number}", slot.uuid)
+    runs = [services.enqueue(submission=making.submission(component, name, TIMED)) for name in ("ada", "bob", "cyd", "dan", "eve", "fay")]
+    eventually(lambda: Run.objects.filter(state="done").count() == len(runs), 90, "all are judged")
+    intervals: dict[str, list[tuple[float, float]]] = {}
+    for run in Run.objects.select_related("result", "slot"):
+        assert run.slot is not None
+        assert (run.result.kind, run.result.points, run.result.provenance["device"]) == ("ok", Decimal(4), "fake")
+        times = [float(word) for word in run.result.output.split()]
+        intervals.setdefault(run.slot.uuid, []).append((min(times), max(times)))
+    assert len(intervals) == 2
+    for of_slot in intervals.values():
+        assert all(before[1] < after[0] for before, after in pairwise(sorted(of_slot)))
+    eventually(lambda: not GpuSlot.objects.exclude(state="free", run=None).exists(), 10, "both are free again")
