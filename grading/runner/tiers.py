@@ -17,6 +17,7 @@ from grading.runner.limits import Limits
 from grading.runner.sandbox import Factory, Sandbox
 from grading.runner.zygote import LaunchError, WarmUpError
 
+TRIALS = 3
 OLDEST_KERNEL = (5, 14)  # mount_setattr, and a count of processes per user namespace
 
 
@@ -30,14 +31,28 @@ class Tier:
 
 @dataclass(frozen=True)
 class Refused:
-    """No tier holds, so nothing runs: why, and what an administrator can do about it."""
+    """No tier holds, so nothing runs: why, and what an administrator can do about it. `passing`: another trial may well succeed."""
 
     reason: str
     fix: str
+    passing: bool = False
 
 
 def probe() -> tuple[Tier | Refused, Factory | None]:
-    """Build a sandbox with this process's own Python and look whether every wall stands."""
+    """Build a sandbox with this process's own Python and look whether every wall stands.
+
+    A trial that was cut short says nothing about the machine and is made again: a process of it was killed, or the machine was busy.
+    """
+    for _ in range(TRIALS - 1):
+        tier, factory = _probe()
+        if isinstance(tier, Tier) or not tier.passing:
+            return tier, factory
+        if factory is not None:
+            factory.close()
+    return _probe()
+
+
+def _probe() -> tuple[Tier | Refused, Factory | None]:
     if not sys.platform.startswith("linux"):
         return Refused("The sandbox needs Linux.", "Run the runner host on Linux x86-64."), None
     release = os.uname().release
@@ -66,7 +81,8 @@ def probe() -> tuple[Tier | Refused, Factory | None]:
         except LaunchError as error:
             refused = explain(error)
         except (OSError, subprocess.SubprocessError, WarmUpError) as error:
-            refused = Refused(f"No process could be started: {error}.", "Look at the limits of this user: ulimit -a")
+            problem = str(error).rstrip(".")
+            refused = Refused(f"No process could be started: {problem}.", "Look at the limits of this user: ulimit -a", passing=True)
         else:
             try:
                 tier = _judge(sandbox, output.fileno())
@@ -81,13 +97,14 @@ def probe() -> tuple[Tier | Refused, Factory | None]:
 def _judge(sandbox: Sandbox, output: int) -> Tier | Refused:
     while not sandbox.ended:
         if not select.select([sandbox], [], [], 20)[0]:
-            return Refused("A trial sandbox did not answer within 20 s.", "Look at the machine's load and try again.")
+            return Refused("A trial sandbox did not answer within 20 s.", "Look at the machine's load and try again.", passing=True)
         sandbox.poll()
     if sandbox.error:
         return explain(sandbox.error)
     said = os.pread(output, 2000, 0).decode(errors="replace").strip()
     if sandbox.exit is None or sandbox.exit.status != 0:
-        return Refused(f"A trial sandbox failed: {said or sandbox.exit}.", "Report this with the kernel's version.")
+        killed = not said
+        return Refused(f"A trial sandbox failed: {said or sandbox.exit}.", "Report this with the kernel's version.", passing=killed)
     return Tier("namespaces")
 
 

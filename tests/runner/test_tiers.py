@@ -1,11 +1,14 @@
 """Where the sandbox holds, and what is said where it does not."""
 
+import contextlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from pathlib import Path
 
 import pyseccomp
@@ -17,6 +20,7 @@ from grading.runner.runtimes import Runtime
 from grading.runner.tiers import Tier, explain
 from grading.runner.zygote import LaunchError
 from tests.conftest import missing
+from tests.runner.conftest import warm_processes
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -73,6 +77,25 @@ def test_a_process_that_lost_a_wall_ends_itself(tmp_path: Path) -> None:
 def test_a_refusal_names_the_command_that_helps() -> None:
     assert explain(LaunchError("mount_setattr", 38)).fix.startswith("Use Linux 5.14")
     assert explain(LaunchError("mount proc /proc", 1)).fix
+
+
+def test_a_trial_that_was_killed_is_made_again() -> None:
+    others, killed = warm_processes(), list[int]()
+
+    def kill_the_first() -> None:
+        while not killed:
+            with contextlib.suppress(OSError):
+                for launcher in warm_processes() - others:
+                    os.kill(launcher, signal.SIGKILL)
+                    killed.append(launcher)
+
+    hunter = threading.Thread(target=kill_the_first, daemon=True)
+    hunter.start()
+    tier, factory = tiers.probe()
+    hunter.join()
+    assert factory is not None
+    factory.close()
+    assert (tier, len(killed)) == (Tier("namespaces"), 1)
 
 
 @pytest.mark.sandbox
