@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -56,24 +57,34 @@ def missed(report: dict[str, Any]) -> dict[str, list[str]]:
     return {name: those for name, those in criteria.items() if those}
 
 
+def assert_held(doctor: Callable[..., "subprocess.CompletedProcess[str]"]) -> dict[str, Any]:
+    """The report on the whole battery. What was not held, where a busy machine can be why an honest answer came late, is made again."""
+    status, report = examined(doctor())
+    assert status == int(bool(not_held(report)))
+    assert [attack["name"] for attack in report["attacks"]] == [attack.name for attacks in BATTERY.values() for attack in attacks]
+    if names := list(missed(report)):
+        _, again = examined(doctor("--only", *names))
+        assert missed(again) == {}, not_held(report) + not_held(again)
+    return report
+
+
 @pytest.mark.xdist_group("attacks")  # two doctors at once would measure each other
 def test_every_attack_on_this_users_sandbox(runtime: Runtime) -> None:
     nowhere = os.environ | {"RUNTIME_PYTHON": str(runtime.python), "DATABASE_URL": "postgres://nobody@127.0.0.1:1/none"}
-    command = [sys.executable, "manage.py", "sandbox_doctor", "--json"]
-    status, report = examined(subprocess.run(command, capture_output=True, text=True, cwd=REPOSITORY, env=nowhere))
-    assert missed(report) == {}, not_held(report)
-    assert status == int(bool(not_held(report)))
-    assert [attack["name"] for attack in report["attacks"]] == [attack.name for attacks in BATTERY.values() for attack in attacks]
+
+    def doctor(*options: str) -> "subprocess.CompletedProcess[str]":
+        command = [sys.executable, "manage.py", "sandbox_doctor", "--json", *options]
+        return subprocess.run(command, capture_output=True, text=True, cwd=REPOSITORY, env=nowhere)
+
+    assert_held(doctor)
 
 
 @pytest.mark.xdist_group("attacks")
 def test_every_attack_on_an_ordinary_users_sandbox(ordinary_user: OrdinaryUser) -> None:
-    status, report = examined(
-        ordinary_user.run("-m", "grading.runner.doctor", "--runtime", str(ordinary_user.runtime.python), "--json"),
-    )
-    assert missed(report) == {}, not_held(report)
-    assert (status, report["user"]) == (int(bool(not_held(report))), ordinary_user.uid)
-    assert len(report["attacks"]) == sum(map(len, BATTERY.values()))
+    def doctor(*options: str) -> "subprocess.CompletedProcess[str]":
+        return ordinary_user.run("-m", "grading.runner.doctor", "--runtime", str(ordinary_user.runtime.python), "--json", *options)
+
+    assert assert_held(doctor)["user"] == ordinary_user.uid
 
 
 def test_scratch_space_has_caps(judge_here: Judge, runtime: Runtime) -> None:
