@@ -39,6 +39,7 @@ from grading.runner.outcome import Outcome, Progress
 log = logging.getLogger(__name__)
 
 MAX_ATTEMPTS = 3
+SMOKE_S = 60.0
 BACKOFF = (timedelta(seconds=2), timedelta(seconds=15))
 UNSERVED_AFTER = timedelta(seconds=30)
 UNSERVED = "No runner answers"
@@ -131,9 +132,45 @@ def finish(run: Run, token: int, outcome: Outcome) -> bool:
         held = _held(run, token).select_for_update().first()
         if held is None:
             return False
-        record(held, outcome)
+        goes_on = held.stage == Run.Stage.SMOKE and _would_run(held, outcome)
+        record(held, outcome, kind="smoke" if goes_on else outcome.kind)
         _end(held, Run.State.DONE, "")
+        if goes_on:
+            _go_on(held)
     return True
+
+
+def _would_run(run: Run, outcome: Outcome) -> bool:
+    """Whether a smoke check has shown that the run on a GPU is worth its time: at least one of the checks that need one passes."""
+    needing = set(Check.objects.filter(component=run.submission.component_id, needs_gpu=True).values_list("check_id", flat=True))
+    return any(check.passed for check in outcome.checks if check.id in needing)
+
+
+def _go_on(smoke: Run) -> Run:
+    """Queue the run on a GPU that a passed smoke check is for, for the same inputs.
+
+    It is here that a newer hand-in takes an older one's place: one that does not run at all is in nobody's way.
+    """
+    component, now = smoke.submission.component, database_now()
+    own = Run.objects.filter(enrollment=smoke.enrollment_id, submission__component=component, stage=Run.Stage.GRADE)
+    purpose = smoke.purpose
+    if purpose == Run.Purpose.HAND_IN:
+        own.filter(state__in=_WAITING, purpose=purpose, submission__number__lt=smoke.submission.number).update(
+            purpose=Run.Purpose.SUPERSEDED
+        )
+        if own.filter(submission__number__gt=smoke.submission.number).exists():
+            purpose = Run.Purpose.SUPERSEDED
+    return Run.objects.create(
+        submission=smoke.submission,
+        enrollment_id=smoke.enrollment_id,
+        bundle=smoke.bundle,
+        queue=component.queue,
+        seed=smoke.seed,
+        purpose=purpose,
+        requested_by=smoke.requested_by,
+        created_at=now,
+        not_before=now,
+    )
 
 
 def give_back(run: Run, token: int, reason: str, *, counts: bool = True) -> bool:
@@ -235,6 +272,8 @@ def work_once(
         finally:
             if slot:
                 _persist(partial(slots.release, slot, claimed.run))
+    if claimed.run.stage == Run.Stage.SMOKE and more is not None:
+        more(claimed.run.submission.component.queue)
     return Work.DONE
 
 
@@ -349,14 +388,20 @@ def _job(run: Run) -> Job:
         bundle=bundle,
         files=files,
         checks=tuple(_spec(check) for check in component.check_rows.all()),
-        limits=Limits(**component.limits),
+        limits=_limits(run),
         runtime=found.runtime,
         seed=run.seed,
         entry=entry_files(component.files_required),
         outputs=tuple(component.outputs),
         outputs_mb=component.outputs_mb,
         device=run.slot.uuid if run.slot else "",
+        smoke=run.stage == Run.Stage.SMOKE,
     )
+
+
+def _limits(run: Run) -> Limits:
+    limits = Limits(**run.submission.component.limits)
+    return replace(limits, wall_s=min(limits.wall_s, SMOKE_S)) if run.stage == Run.Stage.SMOKE else limits
 
 
 def _spec(check: Check) -> CheckSpec:
@@ -425,11 +470,11 @@ def _with_kept_files(outcome: Outcome) -> Outcome:
     return replace(outcome, files=tuple(kept), files_dropped=tuple(dropped))
 
 
-def record(run: Run, outcome: Outcome) -> RunResult:
+def record(run: Run, outcome: Outcome, *, kind: str = "") -> RunResult:
     """Write what a run found, as the database can hold it; its files are in the store. IntegrityError when the run has a result."""
     result = RunResult.objects.create(
         run=run,
-        kind=outcome.kind,
+        kind=kind or outcome.kind,
         points=outcome.points,
         max_points=outcome.max_points,
         seconds=outcome.seconds,

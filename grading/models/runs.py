@@ -25,6 +25,10 @@ class Run(models.Model):
 
     OPEN = (State.QUEUED, State.WAITING_RUNTIME, State.RUNNING)
 
+    class Stage(models.TextChoices):
+        GRADE = "grade"
+        SMOKE = "smoke", "smoke check"
+
     class Purpose(models.IntegerChoices):
         HAND_IN = queueing.Purpose.HAND_IN, "hand-in"
         LAB = queueing.Purpose.LAB, "lab run"
@@ -34,7 +38,7 @@ class Run(models.Model):
     submission = models.ForeignKey(Submission, models.PROTECT, related_name="runs")
     enrollment = models.ForeignKey(Enrollment, models.PROTECT, related_name="+", help_text="Whose turn in the queue it takes.")
     bundle = models.ForeignKey(Bundle, models.PROTECT, related_name="+")
-    stage = models.CharField(max_length=12, default="grade")
+    stage = models.CharField(max_length=12, choices=Stage.choices, default=Stage.GRADE)
     queue = models.CharField(max_length=40, default="cpu")
     state = models.CharField(max_length=16, choices=State.choices, default=State.QUEUED)
     seed = models.BigIntegerField(help_text="Draws the hidden inputs; kept for a rerun that can be compared.")
@@ -164,6 +168,7 @@ class RunResult(models.Model):
         STUDENT = "student"
         ASSIGNMENT = "assignment"
         SYSTEM = "system"
+        SMOKE = "smoke", "smoke check passed"
 
     run = models.OneToOneField(Run, models.PROTECT, related_name="result")
     kind = models.CharField(max_length=12, choices=Kind.choices)

@@ -18,6 +18,7 @@ from grading.queries.results import result_card
 from grading.queries.runs import JUDGED, by_earlier_version, result_of, wait
 from grading.queries.standing import Entry, Standing, standing_of
 
+SMOKE = "A short check on a processor comes first; the run on a GPU follows if the code would run there."
 STAGES = {
     "starting": "Starting the sandbox and loading your files.",
     "visible": "Running the visible checks.",
@@ -147,7 +148,8 @@ def _running(run: Run, reader: Enrollment) -> dict[str, Any]:
     if run.state != Run.State.RUNNING:
         found = wait(run, reader.course.zone)
         title = "Preparing the runtime" if run.state == Run.State.WAITING_RUNTIME else "Queued"
-        return {"title": title, "total": 0, "done": 0, "sentence": found.message if found else "", "output": ""}
+        sentence = f"{found.message if found else ''} {SMOKE if run.stage == Run.Stage.SMOKE else ''}".strip()
+        return {"title": title, "total": 0, "done": 0, "sentence": sentence, "output": ""}
     progress = run.progress
     sentence = STAGES.get(str(progress.get("stage", "starting")), "")
     if progress.get("check"):
@@ -155,7 +157,7 @@ def _running(run: Run, reader: Enrollment) -> dict[str, Any]:
     if progress.get("total"):
         sentence = f"{sentence} {progress['done']} of {progress['total']} checks are through."
     return {
-        "title": "Running",
+        "title": "Smoke check" if run.stage == Run.Stage.SMOKE else "Running",
         "total": progress.get("total", 0),
         "done": progress.get("done", 0),
         "sentence": sentence,

@@ -311,7 +311,7 @@ class Checker:
             return _result(judged=False, message=self._given_up)
         if self._clock.left <= 0:
             return _result(judged=False, message=messages.ended("wall", {"wall": messages.seconds(self._job["limits"]["wall_s"])}))
-        trial = Trial(seed=self._job["seed"], check_id=spec["id"])
+        trial = Trial(seed=self._job["seed"], check_id=spec["id"], smoke=self._job["smoke"])
         torch.default_generator.manual_seed(trial.seed)
         random.seed(trial.seed)
         numpy.random.seed(trial.seed % 2**32)

@@ -17,7 +17,8 @@ class Cancelled(Exception):  # noqa: N818 - an event
 @dataclass(frozen=True)
 class Job:
     """One hand-in to judge. `files`: relative path → content; `entry`: the files that are imported before the first check; `outputs`:
-    patterns of the files that are kept of what the visible checks leave behind; `device`: the UUID of the GPU that its students get."""
+    patterns of the files that are kept of what the visible checks leave behind; `device`: the UUID of the GPU that its students get;
+    `smoke`: checks are told to look only whether it would run at all."""
 
     bundle: bytes
     files: Mapping[str, bytes]
@@ -29,6 +30,7 @@ class Job:
     outputs: tuple[str, ...] = ()
     outputs_mb: int = 10
     device: str = ""
+    smoke: bool = False
 
     def __post_init__(self) -> None:
         for name in self.files:

@@ -161,6 +161,7 @@ class Run:
             "checks": [{"id": spec.id, "visibility": spec.visibility, "fresh": spec.fresh} for spec in self.job.checks],
             "limits": asdict(self.job.limits),
             "seed": self.job.seed,
+            "smoke": self.job.smoke,
             "entry": list(self.job.entry),
             "files": [(name, len(content)) for name, content in self.job.files.items()],
             "bundle_size": len(self.job.bundle),

@@ -45,6 +45,7 @@ def pack_job(job: Job) -> bytes:
         "outputs": list(job.outputs),
         "outputs_mb": job.outputs_mb,
         "device": job.device,
+        "smoke": job.smoke,
         "bundle": len(job.bundle),
         "files": [(name, len(content)) for name, content in job.files.items()],
     }
@@ -76,6 +77,7 @@ def unpack_job(frame: Frame) -> Job:
             outputs=_texts(header.get("outputs")),
             outputs_mb=_size(header.get("outputs_mb"), MAX_PAYLOAD >> 20),
             device=_text(header.get("device")),
+            smoke=header.get("smoke") is True,
         )
     except ValueError as error:
         raise ProtocolError(str(error)) from error

@@ -20,7 +20,7 @@ from courseapp import blobs
 from courseapp.formats import duration, moment
 from courseapp.models import Course, Enrollment, User
 from courseapp.services import outbox
-from grading.models import Component, Run, Submission, SubmissionFile
+from grading.models import Component, Run, RunResult, Submission, SubmissionFile
 from grading.policy.late import Lateness
 from grading.policy.words import count
 from grading.queries.due import Terms, terms_for
@@ -217,7 +217,8 @@ def _hold_to_cap(component: Component, enrollment: Enrollment, received_at: date
     mine = Submission.objects.filter(component=component, enrollment=enrollment, on_behalf_reason="")
     ended = Run.objects.filter(submission=OuterRef("pk"))
     counted = mine.filter(received_at__gte=datetime.combine(today, time.min, zone), received_at__lt=tomorrow).exclude(
-        Exists(ended.filter(state=Run.State.FAILED)) & ~Exists(ended.filter(state=Run.State.DONE))
+        Exists(ended.filter(state=Run.State.FAILED))
+        & ~Exists(ended.filter(state=Run.State.DONE).exclude(result__kind=RunResult.Kind.SMOKE))
     )
     if counted.count() >= cap:
         why = ", because some checks are hidden" if oracle else ""

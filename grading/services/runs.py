@@ -23,6 +23,7 @@ def enqueue(*, submission: Submission, requested_by: Enrollment | None = None, s
     """Queue a run of the hand-in with the homework's checks of today. The workers hear of it when the caller's transaction commits.
 
     Without `requested_by` it is the student's own: what waits of an earlier hand-in of theirs to the same component is judged last.
+    Where checks need a GPU, a smoke check on a processor comes first, and the run on a GPU only if that passes (`execution.finish`).
     """
     component = submission.component
     bundle = component.homework.bundle
@@ -30,7 +31,8 @@ def enqueue(*, submission: Submission, requested_by: Enrollment | None = None, s
         raise NothingToRunError(f"{component.homework} has no files to run with; load its course's folder first.")
     if not component.check_rows.exists():
         raise NothingToRunError(f"{component} has no checks; it is graded by hand.")
-    if requested_by is None:
+    needs_gpu = component.queue != "cpu" and component.check_rows.filter(needs_gpu=True).exists()
+    if requested_by is None and not needs_gpu:
         waiting = Run.objects.filter(state__in=WAITING, purpose=Run.Purpose.HAND_IN, enrollment=submission.enrollment_id)
         waiting.filter(submission__component=component).update(purpose=Run.Purpose.SUPERSEDED)
     now = database_now()
@@ -38,7 +40,8 @@ def enqueue(*, submission: Submission, requested_by: Enrollment | None = None, s
         submission=submission,
         enrollment_id=submission.enrollment_id,
         bundle=bundle,
-        queue=component.queue,
+        stage=Run.Stage.SMOKE if needs_gpu else Run.Stage.GRADE,
+        queue="cpu" if needs_gpu else component.queue,
         seed=secrets.randbits(SEED_BITS) if seed is None else seed,
         purpose=Run.Purpose.HAND_IN if requested_by is None else Run.Purpose.RERUN,
         requested_by=requested_by,

@@ -5,6 +5,7 @@ from datetime import timedelta
 from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from django.conf import LazySettings
@@ -15,7 +16,7 @@ from grading import execution, slots
 from grading.models import Component, CoursePolicy, GpuGrant, GpuSlot, GpuUse, Run
 from grading.queries import runs as queries
 from grading.runner.devices import Device
-from grading.runner.outcome import Outcome
+from grading.runner.outcome import CheckResult, Outcome
 from grading.services import runs as services
 from tests.grading import making
 from tests.grading.site import Site, eventually
@@ -145,6 +146,74 @@ def test_a_rerun_of_staff_costs_its_student_nothing(component: Component) -> Non
     run = making.run(making.submission(component), queue="gpu", purpose=Run.Purpose.RERUN)
     assert claimed().run == run
     assert used(run) == []
+
+
+SMOKED = Outcome("ok", Decimal(4), Decimal(10), 1.0, checks=(CheckResult("plus-one", "", Decimal(4), Decimal(4), True, True, "visible"),))
+
+
+def checked(component: Component) -> Component:
+    component.check_rows.filter(check_id="plus-one").update(needs_gpu=True)
+    return component
+
+
+def smoked(outcome: Outcome) -> Run:
+    """The run that a smoke check was, ended with that outcome."""
+    claim = execution.claim("cpu", "w")
+    assert claim is not None
+    assert claim.run.stage == "smoke"
+    assert execution.finish(claim.run, claim.token, outcome)
+    return Run.objects.get(pk=claim.run.pk)
+
+
+def test_a_gpu_run_follows_a_smoke_check_that_passed_and_only_it_counts(component: Component) -> None:
+    made = making.submission(checked(component))
+    first = services.enqueue(submission=made)
+    assert (first.stage, first.queue) == ("smoke", "cpu")
+    assert smoked(SMOKED).result.kind == "smoke"
+    second = made.runs.get(stage="grade")
+    assert (second.queue, second.seed, second.state) == ("gpu", first.seed, "queued")
+    (judging,) = queries.judging([made]).values()
+    assert (judging.run, judging.result) == (second, None)
+    seen(ONE)
+    taken = claimed()
+    execution.finish(taken.run, taken.token, DONE)
+    (judging,) = queries.judging([made]).values()
+    assert judging.result is not None
+    assert (judging.result.run, judging.result.kind) == (second, "ok")
+
+
+@pytest.mark.parametrize("kind", ["ok", "student"])
+def test_no_gpu_is_taken_by_what_would_not_run_there(component: Component, kind: Literal["ok", "student"]) -> None:
+    made = making.submission(checked(component))
+    services.enqueue(submission=made)
+    failing = CheckResult("plus-one", "", Decimal(0), Decimal(4), False, True, "visible")
+    other = CheckResult("plus-one-hidden", "", Decimal(6), Decimal(6), True, True, "hidden")  # needs no GPU
+    run = smoked(Outcome(kind, Decimal(6), Decimal(10), 1.0, checks=(failing, other)))
+    assert (run.result.kind, list(made.runs.all())) == (kind, [run])
+    (judging,) = queries.judging([made]).values()
+    assert judging.result == run.result
+
+
+def test_a_newer_hand_in_takes_the_place_of_an_older_one_once_it_would_run(component: Component) -> None:
+    checked(component)
+    older, newer = (making.submission(component) for _ in range(2))
+    services.enqueue(submission=older)
+    smoked(SMOKED)
+    services.enqueue(submission=newer)
+    assert older.runs.get(stage="grade").purpose == Run.Purpose.HAND_IN
+    smoked(SMOKED)
+    assert older.runs.get(stage="grade").purpose == Run.Purpose.SUPERSEDED
+    assert newer.runs.get(stage="grade").purpose == Run.Purpose.HAND_IN
+
+
+def test_an_older_hand_in_whose_smoke_check_took_longer_goes_behind_the_newer(component: Component) -> None:
+    checked(component)
+    older, newer = (making.submission(component) for _ in range(2))
+    for made in (newer, older):
+        services.enqueue(submission=made)
+        smoked(SMOKED)
+    purposes = {made.number: made.runs.get(stage="grade").purpose for made in (older, newer)}
+    assert purposes == {older.number: Run.Purpose.SUPERSEDED, newer.number: Run.Purpose.HAND_IN}
 
 
 TIMED = """

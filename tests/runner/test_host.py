@@ -5,6 +5,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -381,6 +382,26 @@ def test_an_answer_that_is_handed_back_may_take_more_bytes(judge_here: Judge, ru
     """What a process of the student's own sends takes less room than what we make of it; that is no fault of the checks."""
     outcome = judge_here(job(DENSE, runtime, checks=HANDED_BACK, specs=ALL_VISIBLE[:1]))
     assert (outcome.kind, outcome.points, outcome.staff_message) == ("ok", Decimal(2), "")
+
+
+SHORT = """
+from grading.runner.checks import check
+
+
+@check("twice")
+def twice(student, trial):
+    trial.equal("steps", student.call("mlp.train", 2 if trial.smoke else 50), "trained")
+"""
+
+
+def test_checks_are_told_that_they_are_a_smoke_check(judge_here: Judge, runtime: Runtime) -> None:
+    code = "def train(steps):\n    print(steps)\n    return 'trained'\n"
+    asked = job(code, runtime, checks=SHORT, specs=ALL_VISIBLE[:1])
+    outcomes = [judge_here(replace(asked, smoke=smoke)) for smoke in (True, False)]
+    assert [(outcome.kind, outcome.points, outcome.output) for outcome in outcomes] == [
+        ("ok", Decimal(2), "2\n"),
+        ("ok", Decimal(2), "50\n"),
+    ]
 
 
 def test_the_same_run_draws_the_same_inputs_and_another_run_others(judge_here: Judge, runtime: Runtime) -> None:
