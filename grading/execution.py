@@ -74,8 +74,7 @@ def claim(queue: str, worker: str, *, slot: str = "", min_age: float = 0) -> Cla
         place = slots.take(slot, now) if slot else None
         if slot and place is None:
             return None
-        waiting = turns.heads(place.queues if place else [queue], now - timedelta(seconds=min_age))
-        line = queueing.Line(waiting, turns.accounts(turns.pool(queue), [run.account for run in waiting]))
+        line = queueing.Line(*turns.heads(place.queues if place else [queue], now - timedelta(seconds=min_age)))
         while (turn := line.take()) is not None:
             run = _waiting_run(turn.id)
             if run is None or (place and not slots.reserve(run, now)):

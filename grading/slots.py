@@ -8,11 +8,12 @@ from collections.abc import Iterable, Mapping
 from datetime import date, datetime, timedelta
 
 from django.db import transaction
-from django.db.models import F, Sum
+from django.db.models import F, Subquery, Sum
 from django.db.models.functions import Coalesce
 
 from courseapp.clock import database_now
-from grading.models import CoursePolicy, GpuGrant, GpuSlot, GpuUse, Run
+from courseapp.models import Enrollment
+from grading.models import GPU_MINUTES, GpuGrant, GpuSlot, GpuUse, Run
 from grading.policy.queueing import Purpose
 from grading.queries.runs import SPENT
 from grading.queries.turns import SILENT_AFTER
@@ -73,11 +74,20 @@ def reserve(run: Run, now: datetime) -> bool:
 
 def left_s(run: Run, week: date) -> int:
     """Seconds that the run's owner has left in a week, what is reserved counted as used."""
-    policy = CoursePolicy.objects.filter(course=run.submission.component.homework.course_id).first() or CoursePolicy()
-    granted = GpuGrant.objects.filter(enrollment=run.enrollment_id, week=week).aggregate(minutes=Sum("minutes"))["minutes"] or 0
-    uses = GpuUse.objects.filter(enrollment=run.enrollment_id, week=week)
-    used = uses.aggregate(seconds=Sum(Coalesce(F("charged_s"), F("reserved_s"))))["seconds"] or 0
-    return (policy.gpu_minutes_per_week + granted) * 60 - used
+    granted = GpuGrant.objects.filter(enrollment=run.enrollment_id, week=week).order_by().values("enrollment")
+    uses = GpuUse.objects.filter(enrollment=run.enrollment_id, week=week).order_by().values("enrollment")
+    taken = Coalesce(F("charged_s"), F("reserved_s"))
+    row = (
+        Enrollment.objects.filter(pk=run.enrollment_id)
+        .annotate(
+            granted=Subquery(granted.annotate(minutes=Sum("minutes")).values("minutes")),
+            used=Subquery(uses.annotate(seconds=Sum(taken)).values("seconds")),
+        )
+        .values_list("course__policy__gpu_minutes_per_week", "granted", "used")
+        .get()
+    )
+    minutes = GPU_MINUTES if row[0] is None else row[0]
+    return (minutes + (row[1] or 0)) * 60 - (row[2] or 0)
 
 
 def charge(run: Run, now: datetime, *, ours: bool) -> None:

@@ -1,4 +1,5 @@
 from grading.models.homework import (
+    GPU_MINUTES,
     Accommodation,
     Bundle,
     Check,
@@ -13,6 +14,7 @@ from grading.models.homework import (
 from grading.models.runs import GpuGrant, GpuSlot, GpuUse, OutputFile, QueueShare, Run, RunnerHost, RunResult
 
 __all__ = [
+    "GPU_MINUTES",
     "Accommodation",
     "Bundle",
     "Check",

@@ -17,12 +17,15 @@ def wall_field(**options: object) -> "models.CharField[str, str]":
     return models.CharField(max_length=16, validators=[wall_time], **options)  # type: ignore[arg-type]  # passed through to the field
 
 
+GPU_MINUTES = 240  # of each person and week, where a course does not say
+
+
 class CoursePolicy(models.Model):
     """The grading settings of a course; a homework may override the late policy."""
 
     course = models.OneToOneField(Course, models.CASCADE, related_name="policy")
     late: "models.JSONField[JsonObject, JsonObject]" = models.JSONField(default=dict, blank=True)
-    gpu_minutes_per_week = models.PositiveSmallIntegerField(default=240, help_text="Of each person; staff may grant more.")
+    gpu_minutes_per_week = models.PositiveSmallIntegerField(default=GPU_MINUTES, help_text="Of each person; staff may grant more.")
 
     class Meta:
         verbose_name_plural = "course policies"

@@ -3,13 +3,12 @@
 import statistics
 import threading
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.db import models
-from django.db.models import Count, F, Q, Window
-from django.db.models.functions import RowNumber
+from django.db import connection, models
+from django.db.models import Count, OuterRef, Q, Subquery
 
 from grading.models import GpuSlot, QueueShare, Run
 from grading.policy import queueing
@@ -32,11 +31,43 @@ def of_pool(name: str) -> Q:
     return Q(queue=name) | Q(queue__startswith=f"{name}.")
 
 
-def heads(queues: Collection[str], before: datetime) -> list[Waiting]:
-    """Of everybody the run that would be claimed, among those that may be since `before`. One statement."""
-    own = Window(RowNumber(), partition_by=F("enrollment"), order_by=["purpose", "created_at", "pk"])
-    waiting = Run.objects.filter(queue__in=queues, state=Run.State.QUEUED, not_before__lte=before)
-    return _waiting(waiting.annotate(nth=own).filter(nth=1).order_by())
+def heads(queues: Sequence[str], before: datetime) -> tuple[list[Waiting], dict[int, Account]]:
+    """Of everybody the run that would be claimed, among those that may be since `before`, and what they have used. Two statements.
+
+    The first goes from person to person in the index of what waits, so its cost is theirs and not that of the runs.
+    """
+    moment = connection.ops.adapt_datetimefield_value(before)
+    with connection.cursor() as cursor:
+        starts = " UNION ALL ".join([_FIRST_PERSON] * len(queues))
+        cursor.execute(_HEADS.format(starts=starts), [*(name for queue in queues for name in (queue, queue)), moment])
+        found = [pk for (pk,) in cursor.fetchall()]
+    name = pool(queues[0])
+    share = QueueShare.objects.filter(pool=name, enrollment=OuterRef("enrollment")).values("level")
+    running = Run.objects.filter(of_pool(name), state=Run.State.RUNNING, purpose__lte=Purpose.LAB, enrollment=OuterRef("enrollment"))
+    held = running.order_by().values("enrollment").annotate(held=Count("pk")).values("held")
+    rows = Run.objects.filter(pk__in=found).order_by().annotate(level=Subquery(share), held=Subquery(held))
+    waiting, owners = [], {}
+    for pk, owner, purpose, since, level, count in rows.values_list("pk", "enrollment_id", "purpose", "created_at", "level", "held"):
+        waiting.append(Waiting(pk, owner, Purpose(purpose), since.timestamp()))
+        owners[owner] = Account(NOTHING_USED if level is None else level, count or 0)
+    return waiting, owners
+
+
+_FIRST_PERSON = "SELECT %s, (SELECT min(enrollment_id) FROM grading_run WHERE queue = %s AND state = 'queued')"
+_HEADS = """
+WITH RECURSIVE own(queue, person) AS (
+    {starts}
+    UNION ALL
+    SELECT queue, (
+        SELECT min(enrollment_id) FROM grading_run WHERE queue = own.queue AND state = 'queued' AND enrollment_id > own.person
+    ) FROM own WHERE person IS NOT NULL
+)
+SELECT (
+    SELECT id FROM grading_run
+    WHERE queue = own.queue AND state = 'queued' AND enrollment_id = own.person AND not_before <= %s
+    ORDER BY purpose, created_at, id LIMIT 1
+) FROM own WHERE person IS NOT NULL
+"""
 
 
 def accounts(name: str, whose: Collection[int]) -> dict[int, Account]:

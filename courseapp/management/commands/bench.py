@@ -9,13 +9,14 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from courseapp.management import bench_autograde, bench_sandbox, bench_storm, bench_upload, local_postgres
+from courseapp.management import bench_autograde, bench_claim, bench_sandbox, bench_storm, bench_upload, local_postgres
 from courseapp.management.bench_site import in_a_folder_of_its_own
 
-Measured = Sequence[bench_upload.Row] | Sequence[bench_storm.Storm]
+Measured = Sequence[bench_upload.Row] | Sequence[bench_storm.Storm] | Sequence[bench_claim.Claims]
 BENCHMARKS: dict[str, tuple[Callable[..., Measured], tuple[str, ...]]] = {
     "upload": (bench_upload.run, ("uploads", "queued")),
     "storm": (bench_storm.run, ("students", "seconds")),
+    "claim": (bench_claim.run, ("queued", "claimants", "seconds")),
 }
 
 
@@ -38,7 +39,11 @@ class Command(BaseCommand):
         storm = benchmarks.add_parser("storm", help="the last minutes before a deadline, on PostgreSQL")
         storm.add_argument("--students", type=int, default=300, help="how many hand in (default 300)")
         storm.add_argument("--seconds", type=float, default=120, help="within so many seconds (default 120)")
-        for each in (upload, storm):
+        claim = benchmarks.add_parser("claim", help="claims of GPU runs from a long queue, on PostgreSQL")
+        claim.add_argument("--queued", type=int, default=3000, help="runs that wait (default 3000)")
+        claim.add_argument("--claimants", type=int, default=50, help="slots that are claimed for (default 50)")
+        claim.add_argument("--seconds", type=float, default=30, help="for so long (default 30)")
+        for each in (upload, storm, claim):
             each.add_argument("--database-url", default="", help="an empty database; by default one that is thrown away afterwards")
             each.add_argument("--json", action="store_true", help="one JSON document on standard output")
             each.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
