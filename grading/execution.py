@@ -306,11 +306,11 @@ class _Keeper(threading.Thread):
                 self.cancelled.set()
                 return
             now, progress = time.monotonic(), self._progress
-            if now - tried < (min(1.0, lease / 4) if progress is not noted else lease / 4):
+            if now - tried < min(1.0, lease / 4):  # a cancelled run is to end within two seconds
                 continue
             tried = now
             try:
-                held = heartbeat(self._claimed.run, self._claimed.token, progress)
+                held = heartbeat(self._claimed.run, self._claimed.token, progress if progress is not noted else None)
             except (DatabaseError, InterfaceError) as error:
                 log.warning("Run %s: no heartbeat, the database does not answer: %s", self._claimed.run.pk, error)
                 connection.close()

@@ -44,6 +44,7 @@ TABLE: dict[str, tuple[str, str]] = {
     "submission-confirm": ("POST", "to no no no no no login"),
     "submission-choose": ("POST", "to no no no no no login"),
     "submission-rerun": ("POST", "no no no to to to login"),
+    "submission-cancel": ("POST", "to no no to to to login"),
     "submission-diff": ("GET", OWNER_AND_STAFF),
     "submission-file": ("GET", OWNER_AND_STAFF),
     "submission-file-raw": ("GET", OWNER_AND_STAFF),

@@ -13,6 +13,7 @@ from courseapp.access import member, staff
 from grading import access
 from grading.queries import comparing
 from grading.queries import submission as queries
+from grading.queries.runs import latest
 from grading.services import runs
 
 
@@ -42,6 +43,20 @@ def rerun(request: HttpRequest, course: str, pk: int) -> HttpResponse:
     submission = access.submission_read(by, pk)
     run = runs.rerun(submission=submission, by=by)
     messages.success(request, f"Run {run.pk} is queued. The earlier result stands until it ends.")
+    return redirect("submission", course, pk)
+
+
+@login_required
+@require_POST
+def cancel(request: HttpRequest, course: str, pk: int) -> HttpResponse:
+    by = member(request, course)
+    submission = access.submission_read(by, pk)
+    run = latest(submission)
+    if run is not None and runs.cancel(run=run, by=by):
+        again = "" if by.is_staff else " It has no result: hand in again, or ask the staff to run it."
+        messages.success(request, f"Run {run.pk} was stopped.{again}")
+    else:
+        messages.info(request, "There was nothing to stop: the run had ended already.")
     return redirect("submission", course, pk)
 
 

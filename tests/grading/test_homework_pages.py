@@ -75,6 +75,19 @@ def test_staff_see_every_check_with_what_it_found(homework: Homework) -> None:
     assert ("Secret shape" in text, "expected 0.25" in text) == (True, True)
 
 
+def test_a_student_stops_a_run_and_a_run_that_has_ended_stays(homework: Homework) -> None:
+    student = member(homework.course)
+    submission = judged(homework, student)
+    ended = submission.runs.get()
+    run = factories.RunFactory.create(submission=submission, state=Run.State.QUEUED)
+    client, address = signed_in(student), reverse("submission-cancel", args=[homework.course.slug, submission.pk])
+    assert "Stop this run" in client.get(page_of(submission)).content.decode()
+    said = [client.post(address, follow=True).content.decode() for _ in range(2)]
+    again = f"Run {run.pk} was stopped. It has no result: hand in again, or ask the staff to run it."
+    assert (again in said[0], "There was nothing to stop: the run had ended already." in said[1]) == (True, True)
+    assert dict(submission.runs.values_list("pk", "state")) == {ended.pk: "done", run.pk: "cancelled"}
+
+
 def test_a_check_opens_after_the_last_section_was_due(homework: Homework, now: time_machine.Traveller) -> None:
     student = member(homework.course)
     submission = judged(homework, student)
