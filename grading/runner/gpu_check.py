@@ -1,0 +1,170 @@
+"""Try every GPU of this machine as runs do: `python -m grading.runner.gpu_check --runtime PYTHON`.
+
+On each: a small training in the sandbox, whose memory comes back, and a second job that looks for what the first one left in the GPU's
+memory. It needs neither Django nor a network, and the runtime's interpreter may be any with torch.
+"""
+
+import argparse
+import io
+import json
+import os
+import sys
+import tempfile
+import time
+import zipfile
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from decimal import Decimal
+from pathlib import Path
+
+from grading.runner import devices
+from grading.runner.devices import Device, DeviceError
+from grading.runner.host import Host
+from grading.runner.job import Job
+from grading.runner.limits import Limits
+from grading.runner.manifest import CheckSpec
+from grading.runner.outcome import Outcome
+from grading.runner.runtimes import Runtime
+from grading.runner.tiers import Refused
+
+MARK = 1008.4711  # what the first job fills memory with
+LIMITS = Limits(wall_s=180, cpu_s=180, call_s=120, memory_mb=8192)
+_CHECKS = f"""
+from grading.runner.checks import check
+
+
+@check("train")
+def train(student, trial):
+    device, before, after, steps = trial.sequence("train", student.call("work.train", {MARK}), 4)
+    trial.true(after < before, f"The loss went from {{before}} to {{after}} in {{steps}} steps.")
+
+
+@check("search")
+def search(student, trial):
+    found = trial.number("search", student.call("work.search", {MARK}))
+    trial.true(found == 0, f"{{found:.0f}} values of the job before were found.")
+"""
+_WORK = """
+import torch
+
+DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+NAME = torch.cuda.get_device_name() if DEVICE.type == "cuda" else "cpu"
+
+
+def train(mark):
+    global kept
+    net = torch.nn.Sequential(torch.nn.Linear(16, 64), torch.nn.ReLU(), torch.nn.Linear(64, 1)).to(DEVICE)
+    optimizer = torch.optim.Adam(net.parameters(), lr=1e-2)
+    x = torch.randn(512, 16, device=DEVICE)
+    y = x.sum(1, keepdim=True)
+    losses = []
+    for _ in range(100):
+        loss = torch.nn.functional.mse_loss(net(x), y)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    kept = torch.full((64 * 2**20,), mark, device=DEVICE)  # 256 MB that are left as they are
+    print(NAME, flush=True)
+    return [NAME, losses[0], losses[-1], len(losses)]
+
+
+def search(mark):
+    print(NAME, flush=True)
+    found = 0
+    for _ in range(4):
+        memory = torch.empty(64 * 2**20, device=DEVICE)
+        found += int((memory == torch.tensor(mark, dtype=memory.dtype, device=DEVICE)).sum())
+    return found
+"""
+
+
+@dataclass(frozen=True)
+class Tried:
+    """One slot. `device` is what the jobs' code saw; MB of the GPU's memory in use, None where nobody can tell."""
+
+    uuid: str
+    kind: str
+    device: str
+    held: bool
+    what: str
+    seconds: float
+    used_before_mb: int | None
+    used_after_mb: int | None
+
+
+def run(python: Path, gpus: tuple[Device, ...]) -> tuple[str, list[Tried]]:
+    """(the sandbox's tier, or why there is none; what came of each slot)"""
+    with tempfile.TemporaryDirectory() as folder, closing(Host(gpus=gpus, locks=Path(folder) / "locks")) as host:
+        if isinstance(host.tier, Refused):
+            return f"{host.tier.reason} {host.tier.fix}", []
+        return host.tier.name, [_try(host, Runtime("torch", python, ""), gpu) for gpu in gpus]
+
+
+def _try(host: Host, runtime: Runtime, gpu: Device) -> Tried:
+    began, before = time.monotonic(), _used(gpu)
+    train, search = (host.run(_job(runtime, gpu, check)) for check in ("train", "search"))
+    faults = [f"{name}: {_why(outcome)}" for name, outcome in (("training", train), ("search", search)) if outcome.points != 1]
+    seen = train.output.strip() or "nothing"
+    if gpu.kind != "fake" and seen == "cpu":
+        faults.append("training: the code saw no GPU")
+    if fault := host.faults.get(gpu.uuid):
+        faults.append(f"afterwards: {fault}")
+    what = "; ".join(faults) or "trained, memory came back, nothing of the first job was found by the second"
+    return Tried(gpu.uuid, gpu.kind, seen, not faults, what, round(time.monotonic() - began, 1), before, _used(gpu))
+
+
+def _used(gpu: Device) -> int | None:
+    try:
+        return devices.used_mb(gpu, os.environ)
+    except DeviceError:
+        return None
+
+
+def _why(outcome: Outcome) -> str:
+    said = [*(check.message for check in outcome.checks), outcome.message, outcome.staff_message]
+    return " ".join(text for text in said if text) or outcome.kind
+
+
+def _job(runtime: Runtime, gpu: Device, check: str) -> Job:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("checks.py", _only(check))
+    spec = CheckSpec(check, check, Decimal(1), "visible", needs_gpu=True)
+    return Job(buffer.getvalue(), {"work.py": _WORK.encode()}, (spec,), LIMITS, runtime, 1, ("work.py",), device=gpu.uuid)
+
+
+def _only(check: str) -> str:
+    """The bundle of one job: a check that is bound but not asked for is a fault of the assignment."""
+    head, train, search = _CHECKS.split("\n\n\n")
+    return "\n\n\n".join([head, train if check == "train" else search])
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--runtime", type=Path, required=True, metavar="PYTHON", help="a Python that has torch")
+    parser.add_argument("--json", action="store_true", help="one JSON document on standard output")
+    options = parser.parse_args()
+    try:
+        gpus = devices.find(os.environ)
+    except DeviceError as error:
+        print(error, file=sys.stderr)
+        return 1
+    if not gpus:
+        print("No GPU is listed: nvidia-smi is not there. GPU_SLOTS=fake:1 tries everything but CUDA.", file=sys.stderr)
+        return 1
+    tier, tried = run(options.runtime, gpus)
+    if options.json:
+        print(json.dumps({"tier": tier, "slots": [asdict(one) for one in tried]}, indent=1))
+    else:
+        print(f"Sandbox: {tier}")
+        for one in tried:
+            used = "" if one.used_after_mb is None else f", {one.used_before_mb} MB in use before and {one.used_after_mb} MB after"
+            print(
+                f"{'held    ' if one.held else 'NOT HELD'} {one.uuid} ({one.kind}, seen as {one.device}), {one.seconds} s{used}: {one.what}"
+            )
+    return 0 if tried and all(one.held for one in tried) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
