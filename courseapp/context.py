@@ -21,7 +21,12 @@ class RailEntry:
         return self.name
 
 
-RAIL = (("today", "Today", "course"), ("homework", "Homework", "homework-list"), ("people", "People", "people"))
+RAIL = (
+    ("today", "Today", "course"),
+    ("homework", "Homework", "homework-list"),
+    ("queue", "Queue", "queue"),
+    ("people", "People", "people"),
+)
 
 
 def rail(enrollment: Enrollment) -> tuple[RailEntry, ...]:

@@ -4,7 +4,8 @@ from django.http import Http404, HttpRequest
 
 from courseapp.access import member as member_of
 from courseapp.models import Enrollment
-from grading.models import Component, Homework, OutputFile, Submission, SubmissionFile
+from grading.models import Component, GpuSlot, Homework, OutputFile, Run, Submission, SubmissionFile
+from grading.queries import turns
 from grading.queries.due import released_now
 
 _MOST_DIGITS = 18  # more do not fit into a row's number
@@ -121,3 +122,27 @@ def receipt_read(user_id: int | None, code: str) -> Submission:
     if reader is None or not (reader.is_staff or reader.pk == found.enrollment_id):
         raise Http404
     return found
+
+
+def run(member: Enrollment, pk: int) -> Run:
+    """A run of the course, for its staff."""
+    rows = Run.objects.select_related("submission__component__homework__course", "submission__enrollment")
+    found = rows.filter(pk=pk, submission__component__homework__course=member.course_id).first()
+    if found is None or not member.is_staff:
+        raise Http404
+    return found
+
+
+def slot(member: Enrollment, pk: int) -> GpuSlot:
+    """A GPU slot, which is every course's: for instructors."""
+    found = GpuSlot.objects.filter(pk=pk).first() if member.is_instructor else None
+    if found is None:
+        raise Http404
+    return found
+
+
+def pool(name: str) -> str:
+    """A pool that runs are claimed from."""
+    if name not in turns.POOLS:
+        raise Http404
+    return name

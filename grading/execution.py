@@ -26,7 +26,7 @@ from django.db import DatabaseError, DataError, IntegrityError, InterfaceError, 
 from courseapp import blobs, logs
 from courseapp.clock import database_now
 from grading import slots
-from grading.models import Check, Component, GpuSlot, OutputFile, QueueShare, Run, RunnerHost, RunResult
+from grading.models import Check, Component, GpuSlot, OutputFile, QueueShare, Run, RunIncident, RunnerHost, RunResult
 from grading.policy import queueing
 from grading.queries import turns
 from grading.runner import client, runtimes
@@ -66,10 +66,12 @@ class Work(enum.Enum):
 def claim(queue: str, worker: str, *, slot: str = "", min_age: float = 0) -> Claimed | None:
     """Take the run whose turn it is, of those claimable for `min_age` seconds. Nobody else gets it while the lease is kept.
 
-    Of `queue`; for a GPU slot (its UUID), of all queues that it serves, and only while the slot is free.
+    Of `queue`; for a GPU slot (its UUID), of all queues that it serves, and only while the slot is free. Nothing while staff pause them.
     """
     with transaction.atomic():
         _alone(turns.pool(queue))
+        if turns.paused(turns.pool(queue)):
+            return None
         now = database_now()
         place = slots.take(slot, now) if slot else None
         if slot and place is None:
@@ -119,7 +121,7 @@ def heartbeat(run: Run, token: int, progress: Progress | None) -> bool:
     values: dict[str, Any] = {"lease_until": database_now() + timedelta(seconds=settings.RUN_LEASE_SECONDS)}
     if progress is not None:
         values["progress"] = storable(progress.to_json())
-    return bool(_held(run, token).update(**values))
+    return bool(_held(run, token).update(**values)) or _fenced(run, token)
 
 
 def finish(run: Run, token: int, outcome: Outcome) -> bool:
@@ -130,7 +132,7 @@ def finish(run: Run, token: int, outcome: Outcome) -> bool:
     with transaction.atomic():
         held = _held(run, token).select_for_update().first()
         if held is None:
-            return False
+            return _fenced(run, token)
         goes_on = held.stage == Run.Stage.SMOKE and _would_run(held, outcome)
         record(held, outcome, kind="smoke" if goes_on else outcome.kind)
         _end(held, Run.State.DONE, "")
@@ -180,9 +182,20 @@ def give_back(run: Run, token: int, reason: str, *, counts: bool = True) -> bool
     with transaction.atomic():
         held = _held(run, token).select_for_update().first()
         if held is None:
-            return False
+            return _fenced(run, token)
         _return(held, reason, counts=counts)
     return True
+
+
+def _fenced(run: Run, token: int) -> bool:
+    """False, and noted once for each claim: its holder came too late. Not of a run that was stopped on purpose."""
+    if not Run.objects.filter(pk=run.pk, state__in=(Run.State.CANCELLED, Run.State.SUPERSEDED)).exists():
+        _note(run, token, RunIncident.Kind.FENCED)
+    return False
+
+
+def _note(run: Run, token: int, kind: RunIncident.Kind) -> None:
+    RunIncident.objects.bulk_create([RunIncident(run_id=run.pk, token=token, kind=kind, at=database_now())], ignore_conflicts=True)
 
 
 def sweep() -> list[str]:
@@ -193,6 +206,7 @@ def sweep() -> list[str]:
             held = _held(row, row.token).filter(lease_until__lt=now).select_for_update().first()
             if held is not None:
                 log.warning("Run %s: %s stopped answering; it is queued again.", held.pk, held.worker)
+                _note(held, held.token, RunIncident.Kind.EXPIRED)
                 _return(held, f"{held.worker} stopped answering.", counts=True)
     for queue in Run.objects.filter(state__in=_WAITING).order_by().values_list("queue", flat=True).distinct():
         sort_by_runtime(queue)

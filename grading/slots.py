@@ -15,6 +15,7 @@ from courseapp.clock import database_now
 from courseapp.models import Enrollment
 from grading.models import GPU_MINUTES, GpuGrant, GpuSlot, GpuUse, Run
 from grading.policy.queueing import Purpose
+from grading.queries.budget import monday
 from grading.queries.runs import SPENT
 from grading.queries.turns import SILENT_AFTER
 from grading.runner.devices import Device
@@ -53,8 +54,7 @@ def report(host: str, devices: Iterable[Device], *, in_use: frozenset[str], faul
 
 def week_of(run: Run, now: datetime) -> date:
     """The Monday of its course's week."""
-    day = now.astimezone(run.submission.component.homework.course.zone).date()
-    return day - timedelta(days=day.weekday())
+    return monday(run.submission.component.homework.course.zone, now)
 
 
 def reserve(run: Run, now: datetime) -> bool:

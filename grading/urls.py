@@ -2,7 +2,7 @@
 
 from django.urls import include, path
 
-from grading.views import export, handin, homework, receipts, staff, submission
+from grading.views import export, handin, homework, queue, receipts, staff, submission
 
 urlpatterns = [
     path("c/<slug:course>/homework/", homework.index, name="homework-list"),
@@ -23,6 +23,13 @@ urlpatterns = [
     path("c/<slug:course>/submissions/<int:pk>/files/<int:file_pk>/", submission.file, name="submission-file"),
     path("c/<slug:course>/submissions/<int:pk>/files/<int:file_pk>/raw/", submission.file_raw, name="submission-file-raw"),
     path("c/<slug:course>/submissions/<int:pk>/outputs/<int:file_pk>/raw/", submission.output_raw, name="submission-output-raw"),
+    path("c/<slug:course>/queue/", queue.page, name="queue"),
+    path("c/<slug:course>/queue/live/", queue.live, name="queue-live"),
+    path("c/<slug:course>/queue/minutes/", queue.minutes, name="queue-minutes"),
+    path("c/<slug:course>/queue/pools/<slug:pool>/pause/", queue.pause, name="queue-pause"),
+    path("c/<slug:course>/queue/pools/<slug:pool>/resume/", queue.resume, name="queue-resume"),
+    path("c/<slug:course>/queue/slots/<int:pk>/", queue.slot, name="queue-slot"),
+    path("c/<slug:course>/queue/runs/<int:pk>/cancel/", queue.cancel, name="queue-cancel"),
     path("api/v1/", include("grading.api.urls")),
     path("your-data/", export.own, name="your-data"),
     path("receipts/", receipts.verify, name="receipts"),

@@ -13,7 +13,7 @@ from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
 from courseapp import blobs
 from courseapp.models import Enrollment, Role
-from grading.models import Homework, OutputFile, Submission
+from grading.models import GpuSlot, Homework, OutputFile, Submission
 from tests import factories
 
 pytestmark = pytest.mark.django_db
@@ -49,6 +49,13 @@ TABLE: dict[str, tuple[str, str]] = {
     "submission-file": ("GET", OWNER_AND_STAFF),
     "submission-file-raw": ("GET", OWNER_AND_STAFF),
     "submission-output-raw": ("GET", OWNER_AND_STAFF),
+    "queue": ("GET", MEMBERS),
+    "queue-live": ("GET", MEMBERS),
+    "queue-minutes": ("GET", "no no no no in in login"),
+    "queue-pause": ("GET", "no no no no no in login"),
+    "queue-resume": ("POST", "no no no no no to login"),
+    "queue-slot": ("POST", "no no no no no to login"),
+    "queue-cancel": ("GET", "no no no in in in login"),
     "api-schema": ("GET", "in in in in in in in"),
     "api-docs": ("GET", "in in in in in in in"),
     "handin-script": ("GET", "in in in in in in in"),
@@ -126,6 +133,13 @@ def address(name: str, submission: Submission) -> str:
         "course": [course],
         "people": [course],
         "homework-list": [course],
+        "queue": [course],
+        "queue-live": [course],
+        "queue-minutes": [course],
+        "queue-pause": [course, "gpu"],
+        "queue-resume": [course, "gpu"],
+        "queue-slot": [course, GpuSlot.objects.get_or_create(uuid="GPU-1", defaults={"seen_at": factories.ON_TIME})[0].pk],
+        "queue-cancel": [course, submission.runs.get().pk],
         "api-schema": [],
         "api-docs": [],
         "handin-script": [],

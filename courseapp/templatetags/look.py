@@ -160,3 +160,27 @@ def control(field: BoundField) -> SafeString:
 def npm_folder(package: str) -> str:
     """Where a package's files lie, for a library that builds their addresses itself."""
     return f"{settings.STATIC_URL}npm/{package}/"
+
+
+@register.inclusion_tag("components/_by_hour.html")
+def by_hour(
+    labels: Sequence[str], values: Sequence[float | None], shown: Sequence[str], tops: Sequence[float | None] = (), *, said: str
+) -> dict[str, Any]:
+    """A value for each hour as bars, oldest first; `shown` is each in words. `tops`: a mark above each bar, such as the longest."""
+    most = max((value for value in (*values, *tops) if value), default=0) or 1
+    width = 480 / max(len(values), 1)
+    bars = [
+        {
+            "x": f"{i * width + width * 0.14:.1f}",
+            "y": f"{100 - 84 * (value or 0) / most:.1f}",
+            "width": f"{width * 0.72:.1f}",
+            "height": f"{84 * (value or 0) / most:.1f}",
+            "top": f"{100 - 84 * (tops[i] or 0) / most:.1f}" if tops and tops[i] else None,
+            "right": f"{(i + 0.86) * width:.1f}",
+            "title": f"{label}: {words}",
+        }
+        for i, (label, value, words) in enumerate(zip(labels, values, shown, strict=True))
+    ]
+    marks = [{"x": f"{(i + 0.5) * width:.1f}", "label": label} for i, label in enumerate(labels) if i % 6 == 0]
+    listed = ", ".join(bar["title"] or "" for bar, value in zip(bars, values, strict=True) if value)
+    return {"bars": bars, "marks": marks, "said": f"{said}. {listed or 'nothing'}."}

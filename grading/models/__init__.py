@@ -11,6 +11,7 @@ from grading.models.homework import (
     Submission,
     SubmissionFile,
 )
+from grading.models.queue import QueuePause, RunIncident
 from grading.models.runs import GpuGrant, GpuSlot, GpuUse, OutputFile, QueueShare, Run, RunnerHost, RunResult
 
 __all__ = [
@@ -26,8 +27,10 @@ __all__ = [
     "GpuUse",
     "Homework",
     "OutputFile",
+    "QueuePause",
     "QueueShare",
     "Run",
+    "RunIncident",
     "RunResult",
     "RunnerHost",
     "SectionDue",

@@ -1,6 +1,6 @@
 """What pages show of runs. Everything is read from the database: a page never asks the broker or a runner host."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
@@ -10,14 +10,14 @@ from django.conf import settings
 from django.db.models import OuterRef, Subquery
 
 from courseapp.clock import database_now
-from grading.models import Homework, Run, RunnerHost, RunResult, Submission
+from grading.models import Homework, QueuePause, Run, RunnerHost, RunResult, Submission
 from grading.queries import turns
 
 HOST_SILENT_AFTER = timedelta(seconds=30)
 SPENT = "The GPU minutes of this week are used up"
 JUDGED = {RunResult.Kind.OK, RunResult.Kind.STUDENT}
 
-WaitKind = Literal["queue", "slow", "runtime", "retry", "unserved", "refused", "budget"]
+WaitKind = Literal["queue", "slow", "runtime", "retry", "unserved", "refused", "budget", "paused"]
 
 
 @dataclass(frozen=True)
@@ -82,18 +82,52 @@ def count_earlier(homework: Homework) -> int:
     return judged.filter(judged_by__isnull=False).exclude(judged_by=homework.bundle.autograder_digest).count()
 
 
+@dataclass(frozen=True)
+class Scene:
+    """What can keep runs waiting, read once for however many."""
+
+    now: datetime
+    hosts: Sequence[RunnerHost]
+    pauses: Mapping[str, QueuePause]
+    """By pool."""
+    at_work: Collection[str]
+    """The queues with a run at work."""
+
+
+def scene(now: datetime) -> Scene:
+    """Three statements."""
+    pauses = {pause.pool: pause for pause in QueuePause.objects.all()}
+    at_work = Run.objects.filter(state=Run.State.RUNNING).order_by().values_list("queue", flat=True).distinct()
+    return Scene(now, tuple(RunnerHost.objects.order_by("-seen_at")), pauses, frozenset(at_work))
+
+
 def wait(run: Run, zone: ZoneInfo) -> Wait | None:
-    """Where a run stands that has not started, and what keeps it; None when it runs or has ended. At most nine statements."""
-    if run.state not in {Run.State.QUEUED, Run.State.WAITING_RUNTIME}:
-        return None
+    """Where a run stands that has not started, and what keeps it; None when it runs or has ended. At most eleven statements."""
+    return waits([run], zone).get(run.pk)
+
+
+def waits(runs: Iterable[Run], zone: ZoneInfo) -> dict[int, Wait]:
+    """Of those that have not started, where each stands and what keeps it. For runs that were read with their components
+    (`submission__component`): four statements, and at most six for each pool.
+    """
+    waiting = [run for run in runs if run.state in {Run.State.QUEUED, Run.State.WAITING_RUNTIME}]
+    if not waiting:
+        return {}
     now = database_now()
-    turn = turns.turn(run, now) if run.state == Run.State.QUEUED and run.not_before <= now else None
-    kind, message = _explain(run, zone, now, turn)
-    place = turn.place if turn else 1
-    return Wait(kind, place, place - 1, run.created_at, message)
+    here = scene(now)
+    claimable = [run for run in waiting if run.state == Run.State.QUEUED and run.not_before <= now]
+    order = {pool: turns.order(pool, now) for pool in {turns.pool(run.queue) for run in claimable}}
+    found = {}
+    for run in waiting:
+        turn = order.get(turns.pool(run.queue), {}).get(run.pk)
+        kind, message = _explain(run, zone, here, turn)
+        place = turn.place if turn else 1
+        found[run.pk] = Wait(kind, place, place - 1, run.created_at, message)
+    return found
 
 
-def _explain(run: Run, zone: ZoneInfo, now: datetime, turn: turns.Turn | None) -> tuple[WaitKind, str]:
+def _explain(run: Run, zone: ZoneInfo, here: Scene, turn: turns.Turn | None) -> tuple[WaitKind, str]:
+    now = here.now
     if run.state == Run.State.WAITING_RUNTIME:
         name = {"torch": "PyTorch"}.get(run.submission.component.runtime, run.submission.component.runtime)
         return "runtime", f"Preparing the {name} runtime. Your hand-in is safe and runs by itself when it is ready."
@@ -103,7 +137,12 @@ def _explain(run: Run, zone: ZoneInfo, now: datetime, turn: turns.Turn | None) -
             "budget",
             f"Your GPU minutes of this week are used up. It runs by itself from {monday:%a %d %b} on, or when staff grant more.",
         )
-    serving = [host for host in RunnerHost.objects.order_by("-seen_at") if run.queue in host.queues]
+    if (pause := here.pauses.get(turns.pool(run.queue))) is not None:
+        return (
+            "paused",
+            f"The queue is paused by the staff: {pause.reason.rstrip('. ')}. Your hand-in is safe, and runs by itself afterwards.",
+        )
+    serving = [host for host in here.hosts if run.queue in host.queues]
     alive = [host for host in serving if host.seen_at > now - HOST_SILENT_AFTER]
     safe = f"Your hand-in is safe, waits since {run.created_at.astimezone(zone):%a %H:%M}, and runs by itself as soon as one is back."
     if not alive:
@@ -118,7 +157,7 @@ def _explain(run: Run, zone: ZoneInfo, now: datetime, turn: turns.Turn | None) -
     if run.attempts:
         return "retry", "A first try failed on our side, not because of your code. It is tried again by itself."
     late = now - run.not_before > timedelta(seconds=settings.RUN_POLL_SECONDS + 1)
-    if late and turn is not None and turn.place == 1 and not Run.objects.filter(queue=run.queue, state=Run.State.RUNNING).exists():
+    if late and turn is not None and turn.place == 1 and run.queue not in here.at_work:
         again = max(10, 2 * settings.RUN_POLL_SECONDS)
         return (
             "slow",
@@ -137,12 +176,5 @@ _LATER = " You have handed in something newer, which is judged first."
 
 
 def _when(turn: turns.Turn) -> str:
-    """When it can be expected to start, as finely as half of such forecasts bear."""
-    if turn.seconds is None or turn.seconds[0] < 5:
-        return ""
-    middle, low, high = turn.seconds
-    if high < 90:
-        return " It should start within two minutes."
-    low_min, middle_min, high_min = (max(1, round(seconds / 60)) for seconds in (low, middle, high))
-    spread = "" if low_min == high_min else f", likely {low_min} to {high_min}"
-    return f" It should start in about {middle_min} min{spread}."
+    words = turns.in_words(turn)
+    return f" It should start {words}." if words else ""

@@ -10,10 +10,11 @@ from datetime import datetime, timedelta
 from django.db import connection, models
 from django.db.models import Count, OuterRef, Q, Subquery
 
-from grading.models import GpuSlot, QueueShare, Run
+from grading.models import GpuSlot, QueuePause, QueueShare, Run
 from grading.policy import queueing
 from grading.policy.queueing import NOTHING_USED, Account, Purpose, Waiting
 
+POOLS = ("cpu", "gpu")
 SILENT_AFTER = timedelta(seconds=30)
 _RECORD, _LEAST = 40, 4  # runs that the expected length is reckoned from
 # A page asks while it waits: a long line is put in order once for all that ask within two seconds.
@@ -29,6 +30,10 @@ def pool(queue: str) -> str:
 
 def of_pool(name: str) -> Q:
     return Q(queue=name) | Q(queue__startswith=f"{name}.")
+
+
+def paused(name: str) -> bool:
+    return QueuePause.objects.filter(pool=name).exists()
 
 
 def heads(queues: Sequence[str], before: datetime) -> tuple[list[Waiting], dict[int, Account]]:
@@ -86,17 +91,28 @@ class Turn:
     seconds: tuple[float, float, float] | None
 
 
-def turn(run: Run, now: datetime) -> Turn | None:
-    """When a run that may be claimed can be expected to start, by the order in which all are claimed. At most six statements."""
-    name = pool(run.queue)
+def in_words(turn: Turn) -> str:
+    """When it can be expected to start, as finely as half of such forecasts bear; empty when that is now, or unknown."""
+    if turn.seconds is None or turn.seconds[0] < 5:
+        return ""
+    middle, low, high = turn.seconds
+    if high < 90:
+        return "within two minutes"
+    low_min, middle_min, high_min = (max(1, round(seconds / 60)) for seconds in (low, middle, high))
+    spread = "" if low_min == high_min else f", likely {low_min} to {high_min}"
+    return f"in about {middle_min} min{spread}"
+
+
+def order(name: str, now: datetime) -> dict[int, Turn]:
+    """Of every run of a pool that may be claimed, in the order of claim as it is expected. At most six statements."""
     if Run.objects.filter(of_pool(name), state=Run.State.QUEUED).count() <= _FEW:
-        return _forecast(name, now).get(run.pk)
+        return _forecast(name, now)
     asked = time.monotonic()
     with _lock:
         kept = _kept.get(name)
         if kept is None or asked - kept[0] > _KEEP_S:
             kept = _kept[name] = (asked, _forecast(name, now))
-    return kept[1].get(run.pk)
+    return kept[1]
 
 
 def _forecast(name: str, now: datetime) -> dict[int, Turn]:

@@ -379,7 +379,7 @@ def test_what_pages_read_of_runs_is_a_constant_number_of_statements(
         latest = queries.latest(submissions[0])
         assert latest is not None
         assert queries.result_of(latest) is None
-    with django_assert_num_queries(8):
+    with django_assert_num_queries(10):
         assert queries.wait(latest, component.homework.course.zone) is not None
 
 

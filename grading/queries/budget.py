@@ -1,0 +1,71 @@
+"""A person's GPU minutes of a week, as lines that lead to what is left."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from courseapp.models import Enrollment
+from grading.models import CoursePolicy, GpuGrant, GpuUse
+
+
+@dataclass(frozen=True)
+class Line:
+    """`minutes` is what it adds to what is left; `url_pk` is the hand-in that it is about."""
+
+    item: str
+    why: str
+    minutes: float
+    submission_pk: int | None = None
+    chip: str = ""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """`granted` is the course's minutes and what staff gave; `used` and `reserved` are taken from it."""
+
+    week: date
+    granted: float
+    used: float
+    reserved: float
+    lines: Sequence[Line]
+
+    @property
+    def left(self) -> float:
+        return self.granted - self.used - self.reserved
+
+
+def monday(zone: ZoneInfo, now: datetime) -> date:
+    """The first day of the week in the course's zone."""
+    day = now.astimezone(zone).date()
+    return day - timedelta(days=day.weekday())
+
+
+def budget(member: Enrollment, now: datetime) -> Budget:
+    """This week's. Three statements."""
+    week = monday(member.course.zone, now)
+    policy = CoursePolicy.objects.filter(course=member.course_id).first() or CoursePolicy()
+    grants = list(GpuGrant.objects.filter(enrollment=member, week=week).order_by("pk"))
+    of_week = GpuUse.objects.filter(enrollment=member, week=week).select_related("run__submission__component__homework").order_by("pk")
+    uses = list(of_week.defer("run__submission__receipt_text", "run__progress"))
+    lines = [Line("Every week", "for everybody in this course", policy.gpu_minutes_per_week)]
+    lines += [Line("Granted by staff", grant.reason, grant.minutes) for grant in grants]
+    return Budget(
+        week=week,
+        granted=policy.gpu_minutes_per_week + sum(grant.minutes for grant in grants),
+        used=sum(use.charged_s for use in uses if use.charged_s is not None) / 60,
+        reserved=sum(use.reserved_s for use in uses if use.charged_s is None) / 60,
+        lines=[*lines, *map(_line, uses)],
+    )
+
+
+def _line(use: GpuUse) -> Line:
+    submission = use.run.submission
+    item = f"Homework {submission.component.homework.number} {submission.component.kind}, hand-in #{submission.number}"
+    if use.charged_s is None:
+        return Line(
+            item, f"run {use.run_id} is at work: the most it may take is set aside", -use.reserved_s / 60, submission.pk, "reserved"
+        )
+    if use.charged_s == 0:
+        return Line(item, f"run {use.run_id} failed by our fault, and costs nothing", 0, submission.pk)
+    return Line(item, f"run {use.run_id}", -use.charged_s / 60, submission.pk)
