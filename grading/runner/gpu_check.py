@@ -49,6 +49,7 @@ import torch
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 NAME = torch.cuda.get_device_name() if DEVICE.type == "cuda" else "cpu"
+COUNT = 64 * 2**20 if DEVICE.type == "cuda" else 2**20  # numbers of four bytes
 
 
 def train(mark):
@@ -64,7 +65,7 @@ def train(mark):
         loss.backward()
         optimizer.step()
         losses.append(loss.item())
-    kept = torch.full((64 * 2**20,), mark, device=DEVICE)  # 256 MB that are left as they are
+    kept = torch.full((COUNT,), mark, device=DEVICE)  # left as they are
     print(NAME, flush=True)
     return [NAME, losses[0], losses[-1], len(losses)]
 
@@ -73,7 +74,7 @@ def search(mark):
     print(NAME, flush=True)
     found = 0
     for _ in range(4):
-        memory = torch.empty(64 * 2**20, device=DEVICE)
+        memory = torch.empty(COUNT, device=DEVICE)
         found += int((memory == torch.tensor(mark, dtype=memory.dtype, device=DEVICE)).sum())
     return found
 """

@@ -1,13 +1,20 @@
 """Which GPUs a machine has, from what the driver's program printed on machines that have some."""
 
+import json
 import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from grading.runner import devices
 from grading.runner.devices import Device, DeviceError, find, kind_of, parse, used_mb
+from grading.runner.runtimes import Runtime
+from tests.conftest import missing
+
+REPOSITORY = Path(__file__).resolve().parents[2]
 
 # As `nvidia-smi -L` of drivers 535 and 550 prints it; the UUIDs are made up.
 TWO = """\
@@ -93,3 +100,21 @@ def test_memory_in_use_is_asked_of_the_driver(tmp_path: Path) -> None:
     assert used_mb(Device(FIRST, "a100"), environ) == 1234
     assert used_mb(Device(SECOND, "t4"), environ) is None
     assert used_mb(Device("fake-here-0", "fake"), environ) is None
+
+
+@pytest.mark.sandbox
+def test_the_check_of_a_machines_gpus_trains_and_searches_on_each(runtime: Runtime) -> None:
+    """On slots that are no hardware: all of it but CUDA."""
+    command = [sys.executable, "-m", "grading.runner.gpu_check", "--runtime", str(runtime.python), "--json"]
+    said = subprocess.run(command, cwd=REPOSITORY, env=os.environ | {"GPU_SLOTS": "fake:2"}, capture_output=True, text=True, check=False)
+    assert said.stdout, said.stderr
+    report = json.loads(said.stdout)
+    if not report["slots"]:
+        missing(report["tier"])
+    assert (said.returncode, report["tier"]) == (0, "namespaces"), said.stdout
+    assert [(slot["kind"], slot["device"], slot["held"]) for slot in report["slots"]] == [("fake", "cpu", True)] * 2
+    nothing = subprocess.run(command, cwd=REPOSITORY, env={"PATH": "/nowhere"}, capture_output=True, text=True, check=False)
+    assert (nothing.returncode, nothing.stderr) == (
+        1,
+        "No GPU is listed: nvidia-smi is not there. GPU_SLOTS=fake:1 tries everything but CUDA.\n",
+    )
