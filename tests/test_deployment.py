@@ -78,7 +78,7 @@ def examples(name: str) -> dict[str, str]:
 
 def test_both_ways_start_the_same_processes() -> None:
     assert set(OURS) - {"migrate"} == PROCESSES
-    assert set(UNITS) == PROCESSES
+    assert set(UNITS) == PROCESSES | {"worker-gpu"}  # which compose has in deploy/compose.gpu.yml
     target = (DEPLOY / "systemd" / "courseapp.target").read_text()
     assert set(re.findall(r"courseapp-([\w-]+)\.service", target)) == PROCESSES
 
@@ -159,8 +159,19 @@ def test_only_the_worker_of_homework_reaches_the_runners_socket() -> None:
     assert folder == "/srv/courseapp/runner"
     for name in UNITS:
         written, hidden = unit(name)["ReadWritePaths"][0].split(), unit(name).get("InaccessiblePaths", [])
-        may = name in {"worker-cpu", "runner-host"}
+        may = name in {"worker-cpu", "worker-gpu", "runner-host"}
         assert (folder in written, hidden) == (may, [] if may else [folder]), name
+
+
+def test_gpus_are_seen_by_the_runner_host_and_their_workers_only() -> None:
+    overlay: dict[str, Any] = yaml.safe_load((DEPLOY / "compose.gpu.yml").read_text())["services"]
+    assert {name for name, service in overlay.items() if "deploy" in service} == set(overlay) == {"runner-host", "worker-gpu"}
+    worker = overlay["worker-gpu"]
+    assert worker["extends"] == {"file": "docker-compose.yml", "service": "worker-cpu"}
+    assert worker["command"] == ["python", "manage.py", "workers", "--only-gpu"]
+    assert unit("worker-gpu")["ExecStart"] == ["/srv/courseapp/app/.venv/bin/python manage.py workers --only-gpu"]
+    seen = {name for name in UNITS if "PrivateDevices" not in unit(name)}
+    assert seen == {"runner-host", "worker-gpu"}
 
 
 def test_every_service_says_whether_it_is_well() -> None:

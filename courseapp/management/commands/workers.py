@@ -19,19 +19,23 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--cpu", type=int, default=os.cpu_count() or 1, metavar="N", help="runs on processors at once; 0 for none")
+        parser.add_argument("--only-gpu", action="store_true", help="only the workers of GPUs, beside a runner host that runs already")
         parser.add_argument("--system", action="store_true", help="also sweep, mail and tidy up (one machine of a site does)")
 
-    def handle(self, *args: Any, cpu: int, system: bool, **options: Any) -> None:
+    def handle(self, *args: Any, cpu: int, system: bool, only_gpu: bool, **options: Any) -> None:
         if cpu < 0:
             raise CommandError(f"--cpu {cpu} is not possible; accepted: 0 or more.", returncode=2)
         try:
             gpus = devices.find(os.environ)
         except devices.DeviceError as error:
             raise CommandError(str(error)) from error
-        children = [workers.runner_host("--queues", "cpu" if cpu else "")]
-        children += [workers.cpu_worker(cpu)] if cpu else []
-        children += workers.gpu_workers(gpus)
-        children += [workers.system_worker(), workers.beat()] if system else []
+        children = workers.gpu_workers(gpus)
+        if not only_gpu:
+            children.insert(0, workers.runner_host("--queues", "cpu" if cpu else ""))
+            children += [workers.cpu_worker(cpu)] if cpu else []
+            children += [workers.system_worker(), workers.beat()] if system else []
+        if not children:
+            raise CommandError("No GPU is listed on this machine, so there is no worker to start.")
         for gpu in gpus:
             self.stdout.write(f"GPU {gpu.uuid}: {gpu.kind}, {gpu.memory_mb} MB.{f' Not given out: {gpu.fault}' if gpu.fault else ''}")
         signal.signal(signal.SIGTERM, signal.default_int_handler)
