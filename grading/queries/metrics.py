@@ -1,5 +1,9 @@
-"""The queue, the hand-ins and the mail in numbers, read from the database when somebody asks: eight statements, whatever there is."""
+"""The queue, the hand-ins and the mail in numbers, read from the database when somebody asks: eleven statements, whatever there is.
 
+What was counted by the process in which it happened would be lost with it, and claims go wrong just when processes die.
+"""
+
+from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime
 
@@ -10,13 +14,14 @@ from prometheus_client.metrics_core import Metric
 from courseapp.clock import database_now
 from courseapp.models import OutboxMail
 from courseapp.services.outbox import MOST_ATTEMPTS
-from grading.models import Run, RunnerHost, RunResult, Submission
+from grading.models import GpuSlot, Run, RunIncident, RunnerHost, RunResult, Submission
+from grading.queries import slots, turns
 from grading.queries.runs import HOST_SILENT_AFTER
 
 
 def families() -> list[Metric]:
     now = database_now()
-    return [*_queue(now), *_work(), *_outbox(now), *_hosts(now)]
+    return [*_queue(now), *_work(), *_incidents(), *_slots(now), *_outbox(now), *_hosts(now)]
 
 
 def _queue(now: datetime) -> Iterator[Metric]:
@@ -35,6 +40,11 @@ def _queue(now: datetime) -> Iterator[Metric]:
         oldest.add_metric((queue,), seconds)
     yield depth
     yield oldest
+    paused = GaugeMetricFamily("courseapp_queue_paused", "1 while staff let nothing of a pool be claimed.", labels=("pool",))
+    pauses = turns.pauses()
+    for pool in turns.POOLS:
+        paused.add_metric((pool,), pool in pauses)
+    yield paused
 
 
 def _work() -> Iterator[Metric]:
@@ -48,6 +58,25 @@ def _work() -> Iterator[Metric]:
     yield GaugeMetricFamily(
         "courseapp_last_hand_in_timestamp_seconds", "When the newest hand-in came.", value=newest.timestamp() if newest else 0
     )
+
+
+def _incidents() -> Iterator[Metric]:
+    """A row per claim and kind: what two notice is counted once."""
+    counted = dict(RunIncident.objects.order_by().values_list("kind").annotate(Count("pk")))
+    for kind, name, words in (
+        (RunIncident.Kind.EXPIRED, "courseapp_leases_expired", "Claims whose holder went silent."),
+        (RunIncident.Kind.FENCED, "courseapp_claims_fenced", "Claims whose holder came too late, and changed nothing."),
+    ):
+        yield CounterMetricFamily(name, words, value=counted.get(kind, 0))
+
+
+def _slots(now: datetime) -> Iterator[Metric]:
+    gauge = GaugeMetricFamily("courseapp_gpu_slots", "GPU slots, by kind and by what they do.", labels=("kind", "state"))
+    counted = Counter((slot.kind, slots.state(slot, now)) for slot in GpuSlot.objects.all())
+    for kind in sorted({kind for kind, _ in counted}):
+        for state in slots.STATES:
+            gauge.add_metric((kind, state), counted[kind, state])
+    yield gauge
 
 
 def _outbox(now: datetime) -> Iterator[Metric]:

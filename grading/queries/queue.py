@@ -20,7 +20,9 @@ from grading.queries import runs, turns
 from grading.queries.budget import Budget, budget
 from grading.queries.hosts import hosts
 from grading.queries.runs import Wait, state_word
-from grading.queries.turns import SILENT_AFTER, Turn
+from grading.queries.slots import SlotState
+from grading.queries.slots import state as slot_state
+from grading.queries.turns import Turn
 
 PER_PAGE = 25
 HOURS = 24
@@ -153,7 +155,7 @@ def _student(reader: Enrollment, now: datetime) -> dict[str, Any]:
     own.sort(key=lambda one: one.wait.position if one.wait else 0)
     slots = list(GpuSlot.objects.all())
     spent = budget(reader, now)
-    pauses = _pauses()
+    pauses = turns.pauses()
     loads = _loads(pauses, slots)
     with_gpus = bool(slots) or any(turns.pool(one.run.queue) == "gpu" for one in own) or len(spent.lines) > 1
     kinds = _kinds(slots, now)
@@ -188,7 +190,7 @@ def _headline(own: Sequence[OwnRun]) -> str:
 
 
 def _staff(reader: Enrollment, number: str, now: datetime) -> dict[str, Any]:
-    pauses = _pauses()
+    pauses = turns.pauses()
     slots = list(GpuSlot.objects.select_related("run__enrollment", "run__submission__component__homework"))
     loads = _loads(pauses, slots)
     lines = [_slot_line(slot, reader, now) for slot in slots]
@@ -237,10 +239,6 @@ def _elsewhere(run: Run, reader: Enrollment) -> bool:
     return run.enrollment.course_id != reader.course_id
 
 
-def _pauses() -> dict[str, QueuePause]:
-    return {pause.pool: pause for pause in QueuePause.objects.select_related("paused_by")}
-
-
 def _loads(pauses: Mapping[str, QueuePause], slots: Iterable[GpuSlot]) -> list[Load]:
     """Of every queue that something waits or works in, and of those that slots serve. One statement."""
     rows = Run.objects.filter(state__in=Run.OPEN).order_by().values_list("queue", "state").annotate(Count("pk"), Min("not_before"))
@@ -259,22 +257,18 @@ def _loads(pauses: Mapping[str, QueuePause], slots: Iterable[GpuSlot]) -> list[L
 def _kinds(slots: Iterable[GpuSlot], now: datetime) -> list[Kind]:
     states: dict[str, Counter[str]] = {}
     for slot in slots:
-        out = slot.drained or slot.state == GpuSlot.State.QUARANTINED or slot.seen_at <= now - SILENT_AFTER
-        states.setdefault(slot.kind, Counter())["out" if out else slot.state] += 1
-    return [Kind(name, found["free"], found["busy"], found["out"]) for name, found in sorted(states.items())]
+        states.setdefault(slot.kind, Counter())[slot_state(slot, now)] += 1
+    return [Kind(name, found.pop("free", 0), found.pop("busy", 0), found.total()) for name, found in sorted(states.items())]
+
+
+_TONES: dict[SlotState, str] = {"free": "good", "busy": "info", "drained": "warn", "quarantined": "bad", "silent": "bad"}
 
 
 def _slot_line(slot: GpuSlot, reader: Enrollment, now: datetime) -> SlotLine:
     elsewhere = slot.run is not None and _elsewhere(slot.run, reader)
-    if slot.seen_at <= now - SILENT_AFTER:
-        word, tone = "silent", "bad"
-    elif slot.state == GpuSlot.State.QUARANTINED:
-        word, tone = "quarantined", "bad"
-    elif slot.drained:
-        word, tone = ("drained, still busy" if slot.run_id else "drained"), "warn"
-    else:
-        word, tone = slot.state, "info" if slot.state == GpuSlot.State.BUSY else "good"
-    return SlotLine(slot, word, tone, None if elsewhere else slot.run, elsewhere)
+    state = slot_state(slot, now)
+    word = "busy, then drained" if state == "busy" and slot.drained else state
+    return SlotLine(slot, word, _TONES[state], None if elsewhere else slot.run, elsewhere)
 
 
 def _waiting(reader: Enrollment, number: str, now: datetime) -> tuple["Page[Any]", dict[int, Turn]]:

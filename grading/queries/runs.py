@@ -96,9 +96,8 @@ class Scene:
 
 def scene(now: datetime) -> Scene:
     """Three statements."""
-    pauses = {pause.pool: pause for pause in QueuePause.objects.all()}
     at_work = Run.objects.filter(state=Run.State.RUNNING).order_by().values_list("queue", flat=True).distinct()
-    return Scene(now, tuple(RunnerHost.objects.order_by("-seen_at")), pauses, frozenset(at_work))
+    return Scene(now, tuple(RunnerHost.objects.order_by("-seen_at")), turns.pauses(), frozenset(at_work))
 
 
 def wait(run: Run, zone: ZoneInfo) -> Wait | None:

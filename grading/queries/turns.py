@@ -32,6 +32,11 @@ def of_pool(name: str) -> Q:
     return Q(queue=name) | Q(queue__startswith=f"{name}.")
 
 
+def pauses() -> dict[str, QueuePause]:
+    """By pool. One statement."""
+    return {pause.pool: pause for pause in QueuePause.objects.select_related("paused_by")}
+
+
 def paused(name: str) -> bool:
     return QueuePause.objects.filter(pool=name).exists()
 

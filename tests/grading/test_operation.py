@@ -19,7 +19,7 @@ from courseapp import metrics
 from courseapp.clock import database_now
 from courseapp.models import OutboxMail
 from courseapp.probes import Finding
-from grading.models import Run, RunnerHost
+from grading.models import GpuSlot, Run, RunIncident, RunnerHost
 from grading.queries.metrics import families
 from grading.services import readiness
 from tests import factories
@@ -210,6 +210,14 @@ def test_the_database_is_told_in_numbers() -> None:
     host(5)
     host(5, name="refuses", refusal="No.")
     host(300, name="silent")
+    claimed = Run.objects.get(state=Run.State.RUNNING)
+    RunIncident.objects.create(run=claimed, token=1, kind=RunIncident.Kind.FENCED, at=now)
+    RunIncident.objects.create(run=claimed, token=2, kind=RunIncident.Kind.EXPIRED, at=now)
+    RunIncident.objects.create(run=claimed, token=3, kind=RunIncident.Kind.EXPIRED, at=now)
+    rows: list[dict[str, Any]] = [{}, {}, {"drained": True}, {"state": "quarantined"}, {"seen_at": now - timedelta(minutes=1)}]
+    for number, values in enumerate(rows):
+        GpuSlot.objects.create(**{"uuid": f"GPU-{number}", "kind": "a100", "seen_at": now, **values})
+    GpuSlot.objects.filter(uuid="GPU-1").update(state="busy", run=claimed)
     found = sampled()
     assert found.pop(("courseapp_last_hand_in_timestamp_seconds",)) == round(factories.ON_TIME.timestamp())
     assert found == {
@@ -221,6 +229,16 @@ def test_the_database_is_told_in_numbers() -> None:
         ("courseapp_run_results_total", "student"): 0,
         ("courseapp_run_results_total", "assignment"): 0,
         ("courseapp_run_results_total", "system"): 0,
+        ("courseapp_run_results_total", "smoke"): 0,
+        ("courseapp_queue_paused", "cpu"): 0,
+        ("courseapp_queue_paused", "gpu"): 0,
+        ("courseapp_leases_expired_total",): 2,
+        ("courseapp_claims_fenced_total",): 1,
+        ("courseapp_gpu_slots", "a100", "free"): 1,
+        ("courseapp_gpu_slots", "a100", "busy"): 1,
+        ("courseapp_gpu_slots", "a100", "drained"): 1,
+        ("courseapp_gpu_slots", "a100", "quarantined"): 1,
+        ("courseapp_gpu_slots", "a100", "silent"): 1,
         ("courseapp_hand_ins_total",): 5,
         ("courseapp_outbox_mails", "waiting"): 1,
         ("courseapp_outbox_mails", "given_up"): 1,
@@ -236,14 +254,15 @@ def test_the_database_is_told_in_numbers() -> None:
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("hand_ins", [1, 3])
-def test_it_takes_eight_statements_whatever_there_is(hand_ins: int) -> None:
+def test_it_takes_eleven_statements_whatever_there_is(hand_ins: int) -> None:
     practice = factories.component(factories.HomeworkFactory.create(), "practice")
     for number in range(hand_ins):
         factories.RunFactory.create(submission=factories.SubmissionFactory.create(component=practice), state=Run.State.QUEUED)
         host(name=f"box {number}")
+        GpuSlot.objects.create(uuid=f"GPU-{number}", kind=f"kind-{number}", seen_at=database_now())
     with CaptureQueriesContext(connection) as asked:
         families()
-    assert len(asked) == 8
+    assert len(asked) == 11
 
 
 def test_a_disk_that_is_full_costs_the_count_and_not_the_process(
