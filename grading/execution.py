@@ -41,6 +41,7 @@ log = logging.getLogger(__name__)
 MAX_ATTEMPTS = 3
 SMOKE_S = 60.0
 BACKOFF = (timedelta(seconds=2), timedelta(seconds=15))
+JUST_WRITTEN_SECONDS = 0.2  # a run that ends at this very heartbeat is not held either, and was not taken away
 UNSERVED_AFTER = timedelta(seconds=30)
 UNSERVED = "No runner answers"
 OUR_FAULT = "This hand-in could not be judged. The fault is ours, not your code's: it costs no attempt, and the staff can run it again."
@@ -332,6 +333,8 @@ class _Keeper(threading.Thread):
             else:
                 kept, noted = now, progress
             if not held:
+                if self._over.wait(JUST_WRITTEN_SECONDS):
+                    return
                 log.warning("Run %s: fenced; its job is killed and nothing is recorded.", self._claimed.run.pk)
                 self.fenced = True
                 self.cancelled.set()
@@ -349,18 +352,20 @@ def _execute(claimed: Claimed, stopping: threading.Event) -> None:
     log.info("Run %s begins: queue %s, claim %s.", claimed.run.pk, claimed.run.queue, claimed.token)
     try:
         ending = _attempt(claimed, keeper)
-        if not keeper.fenced:
-            # The lease is kept until this is written: a slow database must not give the run to somebody else.
-            try:
-                _persist(ending)
-            except (DataError, IntegrityError) as error:
-                _persist(partial(give_back, claimed.run, claimed.token, f"The result cannot be stored: {error}"))
+        # The lease is kept until this is written: a slow database must not give the run to somebody else.
+        try:
+            written = not keeper.fenced and _persist(ending)
+        except (DataError, IntegrityError) as error:
+            written = _persist(partial(give_back, claimed.run, claimed.token, f"The result cannot be stored: {error}"))
+        if not written:
+            what = "its result came late" if ending.func is finish else "it was given back late"
+            log.warning("Run %s: %s, and was not recorded; it is somebody else's.", claimed.run.pk, what)
     finally:
         keeper.stop()
         log.info("Run %s is left after %.1f s.", claimed.run.pk, time.monotonic() - began)
 
 
-def _attempt(claimed: Claimed, keeper: _Keeper) -> Callable[[], bool]:
+def _attempt(claimed: Claimed, keeper: _Keeper) -> "partial[bool]":
     """Do the job; returns what is to be written about it."""
     run, token = claimed.run, claimed.token
     try:
@@ -432,21 +437,18 @@ def _find_runtime(name: str) -> runtimes.Ready | runtimes.Preparing | runtimes.F
     return runtimes.find(settings.DATA_DIR, name, {"RUNTIME_PYTHON": settings.RUNTIME_PYTHON})
 
 
-def _persist(write: Callable[[], bool]) -> None:
-    """Write an ending, waiting for a database that does not answer; after two leases the sweeper has the run."""
+def _persist(write: Callable[[], bool]) -> bool:
+    """Write an ending, waiting for a database that does not answer; after two leases the sweeper has the run. False: fenced."""
     end = time.monotonic() + 2 * settings.RUN_LEASE_SECONDS
     while True:
         try:
-            if not write():
-                log.warning("A run was fenced: it is somebody else's now, and nothing was recorded.")
+            return write()
         except (OperationalError, InterfaceError) as error:
             if time.monotonic() > end:
                 raise
             log.warning("An ending could not be written yet: %s", error)
             connection.close()
             time.sleep(0.5)
-        else:
-            return
 
 
 def _held(run: Run, token: int) -> "models.QuerySet[Run]":

@@ -196,7 +196,8 @@ def test_a_worker_that_slept_longer_than_its_lease_records_nothing(site: Site, t
     eventually(lambda: state(run) == "done", 90, "done")
     result = RunResult.objects.get()
     worker.send_signal(signal.SIGCONT)
-    eventually(lambda: "fenced" in site.said("worker"), 60, "the worker noticed")
+    late = f"Run {run.pk}: its result came late, and was not recorded; it is somebody else's."
+    eventually(lambda: late in site.said("worker"), 60, late)
     assert_judged_once(run, attempts=1)
     assert RunResult.objects.get() == result
 
