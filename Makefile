@@ -6,7 +6,7 @@ MANAGE := .venv/bin/python manage.py
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check bench storm gpu-check demo-data clean lock site-packages dev-packages
+.PHONY: help install demo test check bench storm chaos gpu-check demo-data clean lock site-packages dev-packages
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -32,6 +32,10 @@ bench: site-packages ## Measure hand-ins, the sandbox and autograde, against the
 
 storm: site-packages ## Let 300 students hand in within two minutes, on PostgreSQL, against its bar
 	@$(MANAGE) bench storm
+
+chaos: dev-packages ## Kill workers, sandboxes, broker and database under 200 hand-ins, 20 times (ARGS="--seeds 3")
+	@$(MANAGE) install_runtime torch --wait
+	@.venv/bin/python -m tests.chaos $(ARGS)
 
 gpu-check: ## Try every GPU of this machine as runs do (RUNTIME_PYTHON=/a/python/with/torch)
 	@$(if $(RUNTIME_PYTHON),,echo "Name a Python that has torch: make gpu-check RUNTIME_PYTHON=/path/to/python" >&2; exit 1;) \
