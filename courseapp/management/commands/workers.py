@@ -37,7 +37,8 @@ class Command(BaseCommand):
         if not children:
             raise CommandError("No GPU is listed on this machine, so there is no worker to start.")
         for gpu in gpus:
-            self.stdout.write(f"GPU {gpu.uuid}: {gpu.kind}, {gpu.memory_mb} MB.{f' Not given out: {gpu.fault}' if gpu.fault else ''}")
+            size = f", {gpu.memory_mb} MB" if gpu.memory_mb else ""
+            self.stdout.write(f"GPU {gpu.uuid}: {gpu.kind}{size}.{f' Not given out: {gpu.fault}' if gpu.fault else ''}")
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         supervisor = Supervisor(settings.DATA_DIR / "log", os.environ, self.stdout.write)
         try:
