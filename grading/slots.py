@@ -5,11 +5,11 @@ A slot is given back by the worker whose job has ended, or by the machine's own 
 """
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 from django.db import transaction
-from django.db.models import F, Subquery, Sum
-from django.db.models.functions import Coalesce
+from django.db.models import Subquery, Sum
 
 from courseapp.clock import database_now
 from courseapp.models import Enrollment
@@ -58,36 +58,50 @@ def week_of(run: Run, now: datetime) -> date:
 
 
 def reserve(run: Run, now: datetime) -> bool:
-    """Reserve the most that a claim of the run can take. False: its owner has not so much left, and the run waits for the next week."""
+    """Reserve the most that a claim of the run can take. False: its owner has not so much left.
+
+    Where that is for what other runs of theirs have reserved, it waits for their end; else for the next week, and says so.
+    """
     if run.purpose == Purpose.RERUN:
         return True
     week, seconds = week_of(run, now), round(float(run.submission.component.limits["wall_s"]))
-    if seconds > left_s(run, week):
+    has = left(run, week)
+    if seconds > has.at_most:
         course = run.submission.component.homework.course
         run.not_before = datetime.combine(week + timedelta(days=7), datetime.min.time(), course.zone)
         run.note = f"{SPENT}; it runs from {run.not_before:%a %d %b} on, or when staff grant more."
         run.save(update_fields=["not_before", "note"])
+    if seconds > has.now:
         return False
     GpuUse.objects.create(run=run, token=run.token + 1, enrollment_id=run.enrollment_id, week=week, reserved_s=seconds)
     return True
 
 
-def left_s(run: Run, week: date) -> int:
-    """Seconds that the run's owner has left in a week, what is reserved counted as used."""
+@dataclass(frozen=True)
+class Left:
+    """Seconds of a week: what may be reserved now, and what may be when nothing is reserved any more and none of it was used."""
+
+    now: int
+    at_most: int
+
+
+def left(run: Run, week: date) -> Left:
+    """What the run's owner has left."""
     granted = GpuGrant.objects.filter(enrollment=run.enrollment_id, week=week).order_by().values("enrollment")
     uses = GpuUse.objects.filter(enrollment=run.enrollment_id, week=week).order_by().values("enrollment")
-    taken = Coalesce(F("charged_s"), F("reserved_s"))
     row = (
         Enrollment.objects.filter(pk=run.enrollment_id)
         .annotate(
             granted=Subquery(granted.annotate(minutes=Sum("minutes")).values("minutes")),
-            used=Subquery(uses.annotate(seconds=Sum(taken)).values("seconds")),
+            charged=Subquery(uses.annotate(seconds=Sum("charged_s")).values("seconds")),
+            reserved=Subquery(uses.filter(charged_s=None).annotate(seconds=Sum("reserved_s")).values("seconds")),
         )
-        .values_list("course__policy__gpu_minutes_per_week", "granted", "used")
+        .values_list("course__policy__gpu_minutes_per_week", "granted", "charged", "reserved")
         .get()
     )
-    minutes = GPU_MINUTES if row[0] is None else row[0]
-    return (minutes + (row[1] or 0)) * 60 - (row[2] or 0)
+    minutes = (GPU_MINUTES if row[0] is None else row[0]) + (row[1] or 0)
+    at_most = minutes * 60 - (row[2] or 0)
+    return Left(at_most - (row[3] or 0), at_most)
 
 
 def charge(run: Run, now: datetime, *, ours: bool) -> None:

@@ -152,7 +152,7 @@ def test_granted_minutes_let_a_run_go_on_and_stand_in_the_ledger(component: Comp
     assert [line.item for line in spent.lines] == ["Every week", "Granted by staff", "Homework 1 practice, hand-in #1"]
     assert spent.left == pytest.approx(8.5, abs=0.1)
     assert spent.left == pytest.approx(sum(line.minutes for line in spent.lines))
-    assert round(spent.left * 60) == slots.left_s(run, spent.week)
+    assert round(spent.left * 60) == slots.left(run, spent.week).now
     assert "Lost an hour to a crash." in shown(ada)
 
 

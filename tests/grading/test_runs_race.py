@@ -12,7 +12,9 @@ import redis
 from django.db import transaction
 
 from courseapp import bell
-from grading.models import Run, RunResult, Submission
+from grading import slots
+from grading.models import CoursePolicy, GpuSlot, Run, RunResult, Submission
+from grading.runner.devices import Device
 from grading.services import runs as services
 from tests.grading import making
 from tests.grading.site import eventually, python
@@ -31,6 +33,27 @@ while claimed := execution.claim("cpu", "racer"):
 print(json.dumps(taken))
 """
 
+CLAIM_SLOT = """
+import json, sys, time
+from decimal import Decimal
+from grading import execution, slots
+from grading.models import GpuUse, Run
+from grading.runner.outcome import Outcome
+slot, end = sys.stdin.readline().strip(), time.monotonic() + 60
+taken = []
+while Run.objects.filter(state="queued").exists() and time.monotonic() < end:
+    claimed = execution.claim("gpu", slot, slot=slot)
+    if claimed is None:
+        time.sleep(0.01)
+        continue
+    assert GpuUse.objects.filter(enrollment=claimed.run.enrollment_id, charged_s=None).count() == 1
+    taken.append(claimed.run.pk)
+    time.sleep(0.02)
+    execution.finish(claimed.run, claimed.token, Outcome("ok", Decimal(1), Decimal(10), 0.1))
+    slots.release(slot, claimed.run)
+print(json.dumps(taken))
+"""
+
 FINISH_ONE = """
 import json, sys
 from decimal import Decimal
@@ -41,6 +64,26 @@ run = Run.objects.get()
 sys.stdin.readline()
 print(json.dumps(execution.finish(run, run.token, Outcome("ok", Decimal(1), Decimal(10), 0.1))))
 """
+
+
+@pytest.mark.django_db(transaction=True)
+def test_no_slot_and_no_budget_is_exceeded_by_four_claimants(tmp_path: Path) -> None:
+    """Of each person's 15 minutes only one run of 10 can be reserved at a time, though four slots are free for three people."""
+    component = making.homework(tmp_path / "plus-one", queue="gpu", limits={"wall_s": 600})
+    CoursePolicy.objects.update_or_create(course=component.homework.course, defaults={"gpu_minutes_per_week": 15})
+    submissions = [making.submission(component, name) for name in ("ada", "bob", "cyd")]
+    runs = [making.run(submission, queue="gpu") for submission in submissions for _ in range(8)]
+    gpus = [Device(f"fake-here-{number}", "fake") for number in range(4)]
+    slots.report("here", gpus, in_use=frozenset(), faults={})
+    racers = [python(CLAIM_SLOT) for _ in gpus]
+    for racer, gpu in zip(racers, gpus, strict=True):
+        assert racer.stdin is not None
+        racer.stdin.write(f"{gpu.uuid}\n")
+        racer.stdin.flush()
+    taken = [json.loads(racer.communicate(timeout=90)[0]) for racer in racers]
+    assert sorted(pk for part in taken for pk in part) == [run.pk for run in runs]
+    assert set(Run.objects.values_list("state", "token")) == {("done", 1)}
+    assert set(GpuSlot.objects.values_list("state", flat=True)) == {"free"}
 
 
 @pytest.mark.django_db(transaction=True)
