@@ -106,13 +106,23 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a run is: `done` of `total` checks are through, `check` is the title of the one at work (empty for a hidden one)."""
+    """Where a run is: `done` of `total` checks are through, `check` is the title of the one at work (empty for a hidden one).
+
+    `output` is what the visible checks' student processes printed since the last progress; all of a run's, put together, are the
+    outcome's. `curves` are `Curves.to_json()` of all that was printed up to here.
+    """
 
     stage: Stage
     done: int
     total: int
     check: str = ""
     output: str = ""
+    curves: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def place(self) -> dict[str, Any]:
+        """All but the stream."""
+        return {"stage": self.stage, "done": self.done, "total": self.total, "check": self.check}
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

@@ -10,6 +10,7 @@ that process and tell me why it ended), loaded, assignment, done. A student proc
 hidden stage's not even that.
 """
 
+import codecs
 import contextlib
 import hashlib
 import json
@@ -27,6 +28,7 @@ from decimal import Decimal
 from typing import Any
 
 from grading.runner import messages, sandbox, seccomp
+from grading.runner.curves import Curves, Lines
 from grading.runner.devices import Device
 from grading.runner.interpreter import inspect_interpreter
 from grading.runner.job import Cancelled, Job
@@ -40,6 +42,7 @@ from grading.runner.tiers import Tier
 from grading.runner.watch import swarm
 
 TICK_S = 0.025  # of the watch
+STREAM_S = 0.5  # between two reports of what was printed
 BOOT_S = 90.0  # for a process to start and import torch on a busy machine
 OWN_S = 60.0  # that the checks themselves may take, besides the student's wall limit
 FLOOD = 64 * 2**20  # bytes of output after which a process is stopped
@@ -60,6 +63,7 @@ class _Student:
     printed: int = 0
     files: int = -1  # the pipe that it hands files over by
     intake: Intake = field(kw_only=True)
+    lines: Lines = field(kw_only=True)
     killed_for: str = ""
     ending: dict[str, Any] | None = None  # the checker's "ended" that waits for an answer
     answer_by: float = 0.0
@@ -87,6 +91,7 @@ class Run:
     results: dict[str, CheckResult] = field(default_factory=dict)
     assignment: list[str] = field(default_factory=list)
     output: bytearray = field(default_factory=bytearray)
+    curves: Curves = field(default_factory=Curves)
     stopped: list[str] = field(default_factory=list)  # for staff: why student processes had to be ended
 
     def __enter__(self) -> "Run":
@@ -97,6 +102,9 @@ class Run:
         self._stage: Stage = "starting"
         self._now = ""
         self._said = 0.0
+        self._told = 0  # bytes of the output
+        self._lines_told = 0
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._looked = 0.0
         self._done = False
         self._specs = {spec.id: spec for spec in self.job.checks}
@@ -207,7 +215,7 @@ class Run:
                     if fd >= 0:
                         os.close(fd)
                 raise
-        student = _Student(process, ours, hidden, output, files=files, intake=Intake(self._files))
+        student = _Student(process, ours, hidden, output, files=files, intake=Intake(self._files), lines=Lines(self.curves))
         number = len(self.students)
         self.students[number] = student
         self._stack.callback(self._let_go, student)
@@ -243,6 +251,8 @@ class Run:
             self._looked = now if looks else self._looked
             self._check_checker(looks=looks)
             self._check_clocks()
+            if now - self._said >= STREAM_S and self._untold():
+                self._progress()
             for student in self.students.values():
                 self._watch(student, looks=looks)
 
@@ -308,14 +318,15 @@ class Run:
             piece = os.read(student.output, 1 << 16)
             if not piece:
                 self._selector.unregister(student.output)
+                student.lines.end()
                 return
             student.printed += len(piece)
+            student.lines.feed(piece)
             self._marks.setdefault("first_output", time.monotonic() - self._started)
             room = self.job.limits.output_kb * 1024 - len(self.output)
             self.output += piece[: max(room, 0)]
             if student.printed > FLOOD and not student.killed_for:
                 self._kill(student, "output")
-            self._progress(throttle=0.5)
 
     def _read_files(self, student: _Student) -> bool:
         """Take what waits in the pipe; False when nothing does."""
@@ -468,13 +479,15 @@ class Run:
             self.assignment.append(f"{spec.id}: {header['staff']}")
         self._progress()
 
-    def _progress(self, throttle: float = 0.0) -> None:
-        now = time.monotonic()
-        if now - self._said < throttle:
-            return
-        self._said = now
+    def _untold(self) -> bool:
+        return self._told < len(self.output) or self._lines_told < self.curves.lines
+
+    def _progress(self, *, last: bool = False) -> None:
+        self._said = time.monotonic()
         title = self._specs[self._now].title if self._stage == "visible" else ""
-        self.on_progress(Progress(self._stage, len(self.results), len(self._specs), title, self._shown()))
+        printed = plain(self._decoder.decode(bytes(self.output[self._told :]), final=last))
+        self._told, self._lines_told = len(self.output), self.curves.lines
+        self.on_progress(Progress(self._stage, len(self.results), len(self._specs), title, printed, self.curves.to_json()))
 
     def _judged(self) -> Outcome:
         for student in self.students.values():
@@ -489,6 +502,10 @@ class Run:
 
     def _outcome(self, kind: Kind, message: str, staff_message: str) -> Outcome:
         results = tuple(self.results.get(spec.id) or _not_run(spec) for spec in self.job.checks)
+        for student in self.students.values():
+            student.lines.end()
+        if self._untold() or self._decoder.getstate()[0]:
+            self._progress(last=True)
         return Outcome(
             kind=kind,
             points=sum((result.points for result in results), Decimal(0)),

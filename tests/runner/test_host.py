@@ -42,7 +42,7 @@ def test_a_correct_hand_in_gets_all_points(judge: Judge, runtime: Runtime) -> No
 def test_progress_names_visible_checks_only(host: Host, runtime: Runtime) -> None:
     seen: list[Progress] = []
     host.run(job(CORRECT, runtime), on_progress=seen.append)
-    assert [(progress.stage, progress.done, progress.check) for progress in seen if not progress.output] == [
+    assert [(progress.stage, progress.done, progress.check) for progress in seen] == [
         ("starting", 0, ""),
         ("visible", 0, "Twice"),
         ("visible", 1, "Twice"),
@@ -51,6 +51,41 @@ def test_progress_names_visible_checks_only(host: Host, runtime: Runtime) -> Non
         ("hidden", 2, ""),
         ("hidden", 3, ""),
     ]
+
+
+TRAINS = """
+import time
+
+calls = 0
+
+def twice(x):
+    global calls
+    calls += 1
+    hidden = tuple(x.shape) != (4, 3)
+    for step in range(3):
+        print('{"step": %d, "%s": 0.5}' % (step, "hidden" if hidden else "loss"), flush=True)
+        time.sleep(0.0 if hidden else 0.6)
+    print("secret shape" if hidden else "f\\u00fcr alle \\U0001f600" * 300, end="", flush=True)
+    return x + x
+"""
+
+
+def test_the_stream_is_what_the_visible_checks_print_as_it_comes(host: Host, runtime: Runtime) -> None:
+    seen: list[Progress] = []
+    code = SCALE + TRAINS
+    outcome = host.run(job(code, runtime, limits=Limits(output_kb=1, wall_s=60, cpu_s=60)), on_progress=seen.append)
+    assert (outcome.kind, outcome.points) == ("ok", Decimal(10)), outcome.message
+    assert "".join(progress.output for progress in seen) == outcome.output
+    assert len(outcome.output.encode()) - 1024 in {0, 1, 2}  # a letter that is cut through is replaced
+    printed = [progress.output for progress in seen if progress.output]
+    assert len(printed) >= 3  # each half a second, though nothing else happens
+    shown = "".join(str(progress.to_json()) for progress in seen) + str(outcome.to_json())
+    assert ("secret" in shown, '"hidden":' in shown) == (False, False)
+    assert seen[-1].curves == {"lines": 3, "left_out": {}, "curves": seen[-1].curves["curves"]}
+    assert {name: (curve["steps"], curve["means"]) for name, curve in seen[-1].curves["curves"].items()} == {
+        "loss": ([0, 1, 2], [0.5, 0.5, 0.5])
+    }
+    assert Progress.from_json(seen[-1].to_json()) == seen[-1]
 
 
 UNJUDGED = {

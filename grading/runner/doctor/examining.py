@@ -161,7 +161,7 @@ class Examiner:
         """Judge a hand-in; whatever its author is shown of it is added to `shown`."""
 
         def see(progress: Progress) -> None:
-            shown.append(f"{progress.check}\n{progress.output}")
+            shown.append(f"{progress.check}\n{progress.output}\n{progress.curves}")
 
         program = (PRELUDE + code).replace("@MARK@", mark).replace("@HOST_FILE@", str(self._folder / "secret.txt"))
         outcome = self._host.run(self._job({"mlp.py": program.encode(), **attack.files}, attack), on_progress=see)
