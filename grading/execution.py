@@ -35,6 +35,7 @@ from grading.runner.job import Cancelled, Job
 from grading.runner.limits import Limits
 from grading.runner.manifest import CheckSpec, Visibility
 from grading.runner.outcome import Outcome, Progress
+from grading.stream import Stream
 
 log = logging.getLogger(__name__)
 
@@ -121,7 +122,7 @@ def heartbeat(run: Run, token: int, progress: Progress | None) -> bool:
     """Extend the lease and note where the run is. False: the run is no longer the caller's, who kills the job and records nothing."""
     values: dict[str, Any] = {"lease_until": database_now() + timedelta(seconds=settings.RUN_LEASE_SECONDS)}
     if progress is not None:
-        values["progress"] = storable(progress.to_json())
+        values["progress"] = storable(progress.place)
     return bool(_held(run, token).update(**values)) or _fenced(run, token)
 
 
@@ -302,8 +303,10 @@ class _Keeper(threading.Thread):
         self._stopping = stopping
         self._over = threading.Event()
         self._progress: Progress | None = None
+        self.stream = Stream(claimed.run, claimed.token)
 
     def note(self, progress: Progress) -> None:
+        self.stream.note(progress)
         self._progress = progress
 
     def run(self) -> None:
@@ -320,6 +323,7 @@ class _Keeper(threading.Thread):
             if self._stopping.is_set():
                 self.cancelled.set()
                 return
+            self.stream.write()
             now, progress = time.monotonic(), self._progress
             if now - tried < min(1.0, lease / 4):  # a cancelled run is to end within two seconds
                 continue
@@ -352,11 +356,13 @@ def _execute(claimed: Claimed, stopping: threading.Event) -> None:
     log.info("Run %s begins: queue %s, claim %s.", claimed.run.pk, claimed.run.queue, claimed.token)
     try:
         ending = _attempt(claimed, keeper)
+        keeper.stream.write(last=True)
         # The lease is kept until this is written: a slow database must not give the run to somebody else.
         try:
             written = not keeper.fenced and _persist(ending)
         except (DataError, IntegrityError) as error:
             written = _persist(partial(give_back, claimed.run, claimed.token, f"The result cannot be stored: {error}"))
+        keeper.stream.tidy()
         if not written:
             what = "its result came late" if ending.func is finish else "it was given back late"
             log.warning("Run %s: %s, and was not recorded; it is somebody else's.", claimed.run.pk, what)

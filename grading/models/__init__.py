@@ -12,7 +12,7 @@ from grading.models.homework import (
     SubmissionFile,
 )
 from grading.models.queue import QueuePause, RunIncident
-from grading.models.runs import GpuGrant, GpuSlot, GpuUse, OutputFile, QueueShare, Run, RunnerHost, RunResult
+from grading.models.runs import GpuGrant, GpuSlot, GpuUse, OutputFile, QueueShare, Run, RunCurves, RunLog, RunnerHost, RunResult
 
 __all__ = [
     "GPU_MINUTES",
@@ -30,7 +30,9 @@ __all__ = [
     "QueuePause",
     "QueueShare",
     "Run",
+    "RunCurves",
     "RunIncident",
+    "RunLog",
     "RunResult",
     "RunnerHost",
     "SectionDue",

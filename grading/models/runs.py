@@ -207,6 +207,36 @@ class OutputFile(models.Model):
         return self.name
 
 
+class RunLog(models.Model):
+    """A piece of what the visible checks of a run print, while it runs. Once there is a result, its `output` is the whole log."""
+
+    run = models.ForeignKey(Run, models.CASCADE, related_name="log_pieces")
+    token = models.PositiveIntegerField(help_text="Of the claim that printed it; only the newest claim's is shown.")
+    seq = models.PositiveIntegerField(help_text="How many characters of the log come before it.")
+    text = models.TextField()
+
+    class Meta:
+        ordering = ["run", "token", "seq"]
+        constraints = [models.UniqueConstraint(fields=["run", "token", "seq"], name="run_log_unique")]
+
+    def __str__(self) -> str:
+        return f"{self.run_id}: from character {self.seq}"
+
+
+class RunCurves(models.Model):
+    """The curves that a run has logged so far, as `grading.runner.curves` says them."""
+
+    run = models.ForeignKey(Run, models.CASCADE, related_name="curves")
+    token = models.PositiveIntegerField(help_text="Of the claim that logged them; only the newest claim's are shown.")
+    data: "models.JSONField[JsonObject, JsonObject]" = models.JSONField(default=dict)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["run", "token"], name="run_curves_unique")]
+
+    def __str__(self) -> str:
+        return f"Curves of run {self.run_id}"
+
+
 class RunnerHost(models.Model):
     """The sandbox owner of one machine, as it last reported. Pages read from here whether anybody serves a queue."""
 

@@ -10,7 +10,7 @@ from courseapp.clock import database_now
 from courseapp.models import Course
 from courseapp.services import retention
 from courseapp.services.retention import Doomed, Rule
-from grading.models import OutputFile, Run, RunResult
+from grading.models import OutputFile, Run, RunCurves, RunLog, RunResult
 
 
 def run_outputs() -> list[Doomed]:
@@ -22,16 +22,21 @@ def run_outputs() -> list[Doomed]:
     for course in Course.objects.order_by("pk"):
         if course.starts_on + timedelta(weeks=course.weeks) >= before:
             continue
-        results = RunResult.objects.filter(run__submission__component__homework__course=course)
-        number = results.filter(~Q(output="") | ~Q(files_dropped=[]) | Exists(OutputFile.objects.filter(result=OuterRef("pk")))).count()
+        of_run, of_result = OuterRef("pk"), OuterRef("result")
+        left = [RunLog.objects.filter(run=of_run), RunCurves.objects.filter(run=of_run), OutputFile.objects.filter(result=of_result)]
+        said = Q(result__isnull=False) & (~Q(result__output="") | ~Q(result__files_dropped=[]))
+        ended = Run.objects.filter(submission__component__homework__course=course).exclude(state__in=Run.OPEN)
+        number = ended.filter(said | Exists(left[0]) | Exists(left[1]) | Exists(left[2])).count()
         if number:
             found.append(Doomed(f"{course.slug}: what {number} runs printed or left behind", partial(_forget, course)))
     return found
 
 
 def _forget(course: Course) -> None:
-    ended = Run.objects.filter(submission__component__homework__course=course).exclude(Q(state__in=Run.OPEN) | Q(progress={}))
-    ended.update(progress={})
+    ended = Run.objects.filter(submission__component__homework__course=course).exclude(state__in=Run.OPEN)
+    ended.exclude(progress={}).update(progress={})
+    for rows in (RunLog.objects, RunCurves.objects):
+        rows.filter(run__in=ended).delete()
     results = RunResult.objects.filter(run__submission__component__homework__course=course)
     OutputFile.objects.filter(result__in=results).delete()  # their content is then nobody's, and goes with the unused files
     results.filter(~Q(output="") | ~Q(files_dropped=[])).update(output="", files_dropped=[])

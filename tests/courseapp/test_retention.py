@@ -19,7 +19,7 @@ from django.utils import timezone
 
 from courseapp import blobs, tasks
 from courseapp.models import OutboxMail
-from grading.models import Bundle, RunResult, Submission
+from grading.models import Bundle, RunCurves, RunLog, RunResult, Submission
 from tests import factories
 
 pytestmark = pytest.mark.django_db
@@ -137,6 +137,8 @@ def printed(starts_on: date) -> RunResult:
     practice = factories.component(factories.HomeworkFactory.create(course__starts_on=starts_on), "practice")
     submission = factories.SubmissionFactory.create(component=practice)
     run = factories.RunFactory.create(submission=submission, progress={"output": "Hello"})
+    RunLog.objects.create(run=run, token=run.token, seq=0, text="Hello")
+    RunCurves.objects.create(run=run, token=run.token, data={"lines": 1})
     made: RunResult = factories.RunResultFactory.create(run=run, output="Hello", check_results=[{"title": "One"}], message="No.")
     return made
 
@@ -149,6 +151,12 @@ def test_what_runs_printed_goes_a_year_after_the_course_and_their_points_stay() 
         row.refresh_from_db()
         row.run.refresh_from_db()
     assert (past.output, past.run.progress) == ("", {})
+    assert [past.run.log_pieces.count(), past.run.curves.count(), present.run.log_pieces.count(), present.run.curves.count()] == [
+        0,
+        0,
+        1,
+        1,
+    ]
     assert (past.points, past.check_results, past.message) == (Decimal(40), [{"title": "One"}], "No.")
     assert (present.output, present.run.progress) == ("Hello", {"output": "Hello"})
     assert Submission.objects.count() == 2
