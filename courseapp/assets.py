@@ -37,6 +37,7 @@ PACKAGES = (
     ),
     # katex.min.css names its fonts in three formats, and a hashing storage wants every file that a stylesheet names
     Package("katex", "katex/dist", ("katex.min.css", "katex.min.js", "fonts/*")),
+    Package("uplot", "uplot/dist", ("uPlot.iife.min.js", "uPlot.min.css")),
     Package("pdfjs", "pdfjs-dist/legacy/build", ("pdf.min.mjs", "pdf.worker.min.mjs")),
     Package("pdfjs", "pdfjs-dist", ("cmaps/*.bcmap", "standard_fonts/*", "wasm/*.js")),
 )

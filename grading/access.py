@@ -80,6 +80,27 @@ def output_file(found: Submission, pk: int) -> OutputFile:
     return row
 
 
+def run_read(member: Enrollment, pk: int) -> Run:
+    """A run of a hand-in that the member may read."""
+    found = Run.objects.select_related("result").filter(pk=pk).first()
+    if found is None:
+        raise Http404
+    submission_read(member, found.submission_id)
+    return found
+
+
+def run_beside(member: Enrollment, found: Submission, wanted: str) -> Run | None:
+    """The run, by its number, whose curves are drawn beside those of a hand-in: one of the same component that the member may read."""
+    if not wanted:
+        return None
+    if not _is_number(wanted):
+        raise Http404
+    other = run_read(member, int(wanted))
+    if not Submission.objects.filter(pk=other.submission_id, component=found.component_id).exists():
+        raise Http404
+    return other
+
+
 def starter(member: Enrollment, slug: str) -> Homework:
     """A homework of the member's course that has starter files."""
     found = homework(member, slug)
@@ -96,7 +117,7 @@ def comparison(member: Enrollment, found: Submission, wanted: str) -> Submission
     if wanted == "starter":
         return starter(member, found.component.homework.slug)
     if wanted:
-        if not (wanted.isascii() and wanted.isdecimal() and len(wanted) <= _MOST_DIGITS):
+        if not _is_number(wanted):
             raise Http404
         other = submission_read(member, int(wanted))
         if (other.component_id, other.enrollment_id) != (found.component_id, found.enrollment_id):
@@ -105,6 +126,10 @@ def comparison(member: Enrollment, found: Submission, wanted: str) -> Submission
     rows = Submission.objects.select_related("component__homework__course", "enrollment")
     before = rows.filter(component=found.component_id, enrollment=found.enrollment_id, number__lt=found.number).order_by("-number").first()
     return before or (found.component.homework if found.component.homework.starter_sha256 else None)
+
+
+def _is_number(wanted: str) -> bool:
+    return wanted.isascii() and wanted.isdecimal() and len(wanted) <= _MOST_DIGITS
 
 
 def receipt_read(user_id: int | None, code: str) -> Submission:

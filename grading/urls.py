@@ -23,6 +23,7 @@ urlpatterns = [
     path("c/<slug:course>/submissions/<int:pk>/files/<int:file_pk>/", submission.file, name="submission-file"),
     path("c/<slug:course>/submissions/<int:pk>/files/<int:file_pk>/raw/", submission.file_raw, name="submission-file-raw"),
     path("c/<slug:course>/submissions/<int:pk>/outputs/<int:file_pk>/raw/", submission.output_raw, name="submission-output-raw"),
+    path("c/<slug:course>/runs/<int:pk>/stream/", submission.stream, name="run-stream"),
     path("c/<slug:course>/queue/", queue.page, name="queue"),
     path("c/<slug:course>/queue/live/", queue.live, name="queue-live"),
     path("c/<slug:course>/queue/minutes/", queue.minutes, name="queue-minutes"),

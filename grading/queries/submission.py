@@ -12,6 +12,7 @@ from courseapp.render_code import render_code
 from courseapp.render_notebook import render_notebook
 from grading.models import Run, RunResult, Submission, SubmissionFile
 from grading.policy.visibility import Viewer
+from grading.queries import stream
 from grading.queries.homework import Chip, file_rows, is_frozen, moment_of, score_seen
 from grading.queries.provenance import how_it_was_run
 from grading.queries.results import result_card
@@ -19,6 +20,7 @@ from grading.queries.runs import JUDGED, by_earlier_version, result_of, wait
 from grading.queries.standing import Entry, Standing, standing_of
 
 SMOKE = "A short check on a processor comes first; the run on a GPU follows if the code would run there."
+SHOWN = 4000  # characters of a log at work, where no script goes on with it
 STAGES = {
     "starting": "Starting the sandbox and loading your files.",
     "visible": "Running the visible checks.",
@@ -31,7 +33,7 @@ def viewer_of(reader: Enrollment, submission: Submission) -> Viewer:
     return Viewer(staff=reader.is_staff, owner=submission.enrollment_id == reader.pk)
 
 
-def page(reader: Enrollment, submission: Submission) -> dict[str, Any]:
+def page(reader: Enrollment, submission: Submission, beside: Run | None = None) -> dict[str, Any]:
     component = submission.component
     runs = _runs(submission)
     standing = standing_of(component, submission.enrollment)
@@ -42,21 +44,33 @@ def page(reader: Enrollment, submission: Submission) -> dict[str, Any]:
     counts = standing.counting is entry
     frozen = is_frozen(standing.terms, component, timezone.now())
     rows = file_rows(submission, reader.course.slug, files, hashes=True)
-    return _live(reader, submission, runs, standing) | {
-        "here": "homework",
-        "component": component,
-        "files": rows,
-        "pdf": next((row for row in rows if row["path"].lower().endswith(".pdf")), None),
-        "since": _since(submission, files),
-        "total_size": sum(file.size for file in files),
-        "lateness": entry.lateness.label,
-        "due_at": standing.terms.due.due.instant,
-        "state": entry.state,
-        "autograded": standing.autograded,
-        "confirm": _confirm(standing, entry) if mine and entry.state == Submission.State.UNCONFIRMED else None,
-        "may_rerun": reader.is_staff and standing.autograded,
-        "may_choose": mine and not counts and not frozen and len(accepted) > 1 and entry in accepted,
-    }
+    shown = _live(reader, submission, runs, standing)
+    return (
+        shown
+        | stream.section(reader, submission, _with_curves(runs, shown["result"]), beside)
+        | {
+            "here": "homework",
+            "component": component,
+            "files": rows,
+            "pdf": next((row for row in rows if row["path"].lower().endswith(".pdf")), None),
+            "since": _since(submission, files),
+            "total_size": sum(file.size for file in files),
+            "lateness": entry.lateness.label,
+            "due_at": standing.terms.due.due.instant,
+            "state": entry.state,
+            "autograded": standing.autograded,
+            "confirm": _confirm(standing, entry) if mine and entry.state == Submission.State.UNCONFIRMED else None,
+            "may_rerun": reader.is_staff and standing.autograded,
+            "may_choose": mine and not counts and not frozen and len(accepted) > 1 and entry in accepted,
+        }
+    )
+
+
+def _with_curves(runs: list[Run], result: RunResult | None) -> Run | None:
+    """The run that goes, or else the one whose result is shown."""
+    if runs and (runs[0].is_open or result is None):
+        return runs[0]
+    return next((run for run in runs if result and run.pk == result.run_id), None)
 
 
 def _since(submission: Submission, files: list[SubmissionFile]) -> str:
@@ -140,7 +154,7 @@ def _version(run: Run | None, result: RunResult | None) -> str:
     if run is None:
         return "none"
     progress = run.progress
-    place = f"{progress.get('stage')}.{progress.get('done')}.{len(progress.get('output', ''))}"
+    place = f"{progress.get('stage')}.{progress.get('done')}"
     return f"{run.pk}.{run.token}.{run.state}.{run.attempts}.{place}.{result.pk if result else 0}.{crc32(run.note.encode())}"
 
 
@@ -161,7 +175,8 @@ def _running(run: Run, reader: Enrollment) -> dict[str, Any]:
         "total": progress.get("total", 0),
         "done": progress.get("done", 0),
         "sentence": sentence,
-        "output": str(progress.get("output", ""))[-4000:],
+        "output": stream.tail(run, SHOWN),
+        "stream": reverse("run-stream", args=[reader.course.slug, run.pk]),
     }
 
 

@@ -2,7 +2,7 @@
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -12,9 +12,12 @@ from courseapp import downloads
 from courseapp.access import member, staff
 from grading import access
 from grading.queries import comparing
+from grading.queries import stream as streams
 from grading.queries import submission as queries
 from grading.queries.runs import latest
 from grading.services import runs
+
+_DIGITS = 9  # of a place in a log
 
 
 @login_required
@@ -22,7 +25,8 @@ from grading.services import runs
 def page(request: HttpRequest, course: str, pk: int) -> HttpResponse:
     reader = member(request, course)
     submission = access.submission_read(reader, pk)
-    return render(request, "grading/submission/page.html", queries.page(reader, submission))
+    beside = access.run_beside(reader, submission, request.GET.get("beside", ""))
+    return render(request, "grading/submission/page.html", queries.page(reader, submission, beside))
 
 
 @login_required
@@ -34,6 +38,19 @@ def live(request: HttpRequest, course: str, pk: int) -> HttpResponse:
     if found["version"] == request.GET.get("seen"):
         return HttpResponse(status=204)
     return render(request, "grading/submission/_live.html", found)
+
+
+@login_required
+@require_safe
+def stream(request: HttpRequest, course: str, pk: int) -> HttpResponse:
+    """What a run printed from character `after` on, and its curves unless the reader has `seen` them, as JSON."""
+    run = access.run_read(member(request, course), pk)
+    token, after = (_number(request.GET.get(name, "")) for name in ("token", "after"))
+    return JsonResponse(streams.followed(run, token=token, after=after, seen=request.GET.get("seen", "")))
+
+
+def _number(text: str) -> int:
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= _DIGITS else 0
 
 
 @login_required
