@@ -190,8 +190,11 @@ def give_back(run: Run, token: int, reason: str, *, counts: bool = True) -> bool
 
 
 def _fenced(run: Run, token: int) -> bool:
-    """False, and noted once for each claim: its holder came too late. Not of a run that was stopped on purpose."""
-    if not Run.objects.filter(pk=run.pk, state__in=(Run.State.CANCELLED, Run.State.SUPERSEDED)).exists():
+    """False, and noted once for each claim whose lease had run out: its holder came too late.
+
+    Who has ended its run itself, or whose run was stopped on purpose, holds nothing any more either: that is as it should be.
+    """
+    if RunIncident.objects.filter(run_id=run.pk, token=token, kind=RunIncident.Kind.EXPIRED).exists():
         _note(run, token, RunIncident.Kind.FENCED)
     return False
 

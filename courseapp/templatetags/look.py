@@ -168,7 +168,7 @@ def by_hour(
 ) -> dict[str, Any]:
     """A value for each hour as bars, oldest first; `shown` is each in words. `tops`: a mark above each bar, such as the longest."""
     most = max((value for value in (*values, *tops) if value), default=0) or 1
-    width = 480 / max(len(values), 1)
+    width = 320 / max(len(values), 1)
     bars = [
         {
             "x": f"{i * width + width * 0.14:.1f}",
@@ -181,6 +181,10 @@ def by_hour(
         }
         for i, (label, value, words) in enumerate(zip(labels, values, shown, strict=True))
     ]
-    marks = [{"x": f"{(i + 0.5) * width:.1f}", "label": label} for i, label in enumerate(labels) if i % 6 == 0]
+    marks = [
+        {"x": f"{(i + 0.5) * width if i else 0:.1f}", "label": label, "anchor": "middle" if i else "start"}
+        for i, label in enumerate(labels)
+        if i % 6 == 0
+    ]
     listed = ", ".join(bar["title"] or "" for bar, value in zip(bars, values, strict=True) if value)
     return {"bars": bars, "marks": marks, "said": f"{said}. {listed or 'nothing'}."}
