@@ -195,7 +195,7 @@ def _staff(reader: Enrollment, number: str, now: datetime) -> dict[str, Any]:
     loads = _loads(pauses, slots)
     lines = [_slot_line(slot, reader, now) for slot in slots]
     machines = hosts({load.queue for load in loads if load.waiting})
-    waiting, order = _waiting(reader, number, now)
+    waiting, order = _waiting(reader, number, now, pauses)
     working = [Row(run, _elsewhere(run, reader)) for run in _at_work()]
     incidents = dict(_lately(now))
     return {
@@ -271,7 +271,7 @@ def _slot_line(slot: GpuSlot, reader: Enrollment, now: datetime) -> SlotLine:
     return SlotLine(slot, word, _TONES[state], None if elsewhere else slot.run, elsewhere)
 
 
-def _waiting(reader: Enrollment, number: str, now: datetime) -> tuple["Page[Any]", dict[int, Turn]]:
+def _waiting(reader: Enrollment, number: str, now: datetime, pauses: Mapping[str, QueuePause]) -> tuple["Page[Any]", dict[int, Turn]]:
     """A page of what waits, in the order of claim: of each pool what may be claimed, then what may not be yet."""
     order = {pk: turn for pool in turns.POOLS for pk, turn in turns.order(pool, now).items()}
     waiting = Run.objects.filter(state__in=(Run.State.QUEUED, Run.State.WAITING_RUNTIME)).order_by("not_before", "pk")
@@ -282,12 +282,19 @@ def _waiting(reader: Enrollment, number: str, now: datetime) -> tuple["Page[Any]
     found = Paginator([*ahead, *behind], PER_PAGE).get_page(number)
     rows = _read(Run.objects.filter(pk__in=list(found.object_list))).in_bulk()
     shown: Page[Any] = found
-    shown.object_list = [_row(rows[pk], order.get(pk), reader) for pk in found.object_list if pk in rows]
+    shown.object_list = [_row(rows[pk], order.get(pk), reader, pauses) for pk in found.object_list if pk in rows]
     return shown, order
 
 
-def _row(run: Run, turn: Turn | None, reader: Enrollment) -> Row:
-    return Row(run, _elsewhere(run, reader), turn.place if turn else None, turns.in_words(turn) if turn else "")
+def _row(run: Run, turn: Turn | None, reader: Enrollment, pauses: Mapping[str, QueuePause]) -> Row:
+    if turns.pool(run.queue) in pauses:
+        starts = "Paused"
+    elif turn is None:
+        starts = state_word(run).capitalize() if run.state == Run.State.WAITING_RUNTIME else "Not yet"
+    else:
+        words = turns.in_words(turn)
+        starts = f"Starts {words}" if words else "Its turn"
+    return Row(run, _elsewhere(run, reader), turn.place if turn else None, starts)
 
 
 def _at_work() -> "QuerySet[Run]":

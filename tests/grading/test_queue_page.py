@@ -108,6 +108,7 @@ def test_a_paused_queue_is_not_claimed_from_and_says_why(component: Component, c
     words = "The queue is paused by the staff: The driver is updated. Your hand-in is safe, and runs by itself afterwards."
     assert (place.kind, place.message) == ("paused", words)
     assert "The driver is updated." in shown(waiting.enrollment)
+    assert {row.run.queue: row.starts for row in queries.live(ta, "1")["page"]} == {"gpu": "Paused", "cpu": "Its turn"}
     claimed = execution.claim("cpu", "w")
     assert claimed is not None
     assert claimed.run == other
