@@ -170,8 +170,8 @@ def picture(curve: JsonObject, beside: JsonObject | None) -> dict[str, Any]:
         "line": " ".join(line(curve, "means")),
         "beside": " ".join(line(beside, "means")) if beside else "",
         "band": " ".join(line(curve, "lows") + line(curve, "highs")[::-1]) if "lows" in curve else "",
-        "low": _value(min(values)),
-        "high": _value(max(values)),
+        "low": f"{min(values):.3g}",
+        "high": f"{max(values):.3g}",
         "begin": _step(min(steps)),
         "end": _step(max(steps)),
     }

@@ -54,6 +54,28 @@ def test_sign_in_hand_in_watch_score_and_verified_receipt(page: Page, site: Site
     expect(page.locator(".note.bad")).to_be_visible()
 
 
+TRAINING = b"""
+import json as _json, time as _time
+for _step in range(40):
+    print(_json.dumps({"step": _step, "loss": 2 / (1 + _step)}), flush=True)
+    _time.sleep(0.1)
+"""
+
+
+def test_log_and_curve_grow_while_it_runs_and_the_curve_stays(page: Page, site: Site) -> None:
+    site.sign_in(page, "student")
+    hand_in(page, site, [{**as_mlp("correct-einsum"), "buffer": (SAMPLES / "correct-einsum" / "mlp.py").read_bytes() + TRAINING}])
+    page.wait_for_url(re.compile(r"/submissions/\d+/"))
+    curves = page.locator("#curves")
+    expect(curves.locator(".uplot")).to_have_count(1, timeout=RUN_MS)
+    expect(page.locator("#live pre[role=log]")).to_contain_text('{"step": 0, "loss": 2.0}')
+    expect(page.get_by_role("heading", name="Result")).to_be_visible(timeout=RUN_MS)
+    page.reload()
+    expect(curves.locator(".uplot")).to_have_count(1)
+    expect(curves.locator("figcaption")).to_contain_text("40 values: first 2 at step 0, last 0.05 at step 39")
+    assert_accessible(page)
+
+
 def test_a_late_hand_in_names_its_cost_and_asks_first(page: Page, site: Site) -> None:
     site.sign_in(page, "late")
     hand_in(page, site, [as_mlp("correct-einsum")])

@@ -141,7 +141,7 @@ class Curves {
 
   data({ name, steps, means, lows = means, highs = means }) {
     const other = this.beside?.find((one) => one.name === name);
-    const own = [steps, means, lows, highs];
+    const own = [steps, lows, highs, means];
     return other ? this.uPlot.join([own, [other.steps, other.means]]) : [...own, steps.map(() => null)];
   }
 
@@ -157,12 +157,12 @@ class Curves {
       axes: [{ ...axis }, { ...axis, size: 64, values: (_plot, values) => values.map((value) => Number(value.toPrecision(6)).toString()) }],
       series: [
         { label: "step" },
+        { ...hidden },
+        { ...hidden },
         { label: name, stroke: line, width: 2, spanGaps: true, value: number },
-        { ...hidden },
-        { ...hidden },
         { label: "beside", stroke: second, width: 2, dash: [6, 4], spanGaps: true, value: number },
       ],
-      bands: [{ series: [3, 2], fill: soft }],
+      bands: [{ series: [2, 1], fill: soft }],
       legend: { show: false },
       cursor: { drag: { x: true, y: false } },
     };
