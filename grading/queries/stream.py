@@ -94,7 +94,7 @@ def curves(data: JsonObject) -> list[dict[str, Any]]:
             "rows": _rows(curve),
             **{part: curve[part] for part in ("steps", "means", "lows", "highs") if part in curve},
         }
-        for name, curve in data.get("curves", {}).items()
+        for name, curve in sorted(data.get("curves", {}).items(), key=lambda pair: pair[1]["place"])
     ]
 
 

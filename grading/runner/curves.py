@@ -102,11 +102,10 @@ class Curves:
             self._add(name, step, _finite(value))
 
     def to_json(self) -> dict[str, Any]:
-        return {
-            "lines": self.lines,
-            "left_out": dict(self.left_out),
-            "curves": {name: curve.to_json() for name, curve in self.curves.items() if curve.count},
-        }
+        """Each curve with its `place` among them: a database may forget the order of names."""
+        kept = [(name, curve) for name, curve in self.curves.items() if curve.count]
+        drawn = {name: {"place": place, **curve.to_json()} for place, (name, curve) in enumerate(kept)}
+        return {"lines": self.lines, "left_out": dict(self.left_out), "curves": drawn}
 
     def _add(self, name: str, step: float | None, value: float | None) -> None:
         if not (0 < len(name) <= MOST_NAME and name.isprintable()):
