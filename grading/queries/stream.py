@@ -9,7 +9,7 @@ from django.urls import reverse
 from courseapp.models import Enrollment, JsonObject
 from grading.models import Run, RunCurves, RunLog, Submission
 from grading.queries.runs import result_of
-from grading.runner.curves import LARGEST, MOST_CURVES, MOST_LINE, MOST_LINES, MOST_NAME
+from grading.runner.curves import LARGEST, MOST_CURVES, MOST_LINES, MOST_NAME
 
 MOST_CHARACTERS = 16 * 1024  # of one answer: at most 64 KiB
 MOST_OTHERS = 100
@@ -120,7 +120,6 @@ def section(reader: Enrollment, submission: Submission, run: Run | None, beside:
         "others": _others(reader, submission, run),
         "beside": beside,
         "beside_url": reverse("run-stream", args=[slug, beside.pk]) if beside else "",
-        "most_line": MOST_LINE,
     }
 
 
