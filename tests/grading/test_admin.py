@@ -206,7 +206,7 @@ def test_a_more_lenient_policy_has_judged_what_had_come_too_late(
     closed = SubmissionFactory.create(
         component=practice, enrollment=student, received_at=DUE_END + timedelta(days=8), state=Submission.State.NOT_ACCEPTED
     )
-    data = {"course": practice.homework.course_id, "late": '{"days": 5}'}
+    data = {"course": practice.homework.course_id, "late": '{"days": 5}', "gpu_minutes_per_week": 240}
     assert client.post(reverse("admin:grading_coursepolicy_add"), data).status_code == 302
     assert closed.runs.count() == 0
     policy = practice.homework.course.policy
