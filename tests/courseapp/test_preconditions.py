@@ -36,7 +36,8 @@ def test_missing_browser_packages_are_named(tmp_path: Path) -> None:
     with pytest.raises(UnmetError) as refused:
         preconditions.check_assets(tmp_path)
     assert str(refused.value) == (
-        "The browser packages htmx, inter, jetbrains-mono, katex, pdfjs are missing from node_modules. Run: python3 scripts/bootstrap.py"
+        "The browser packages htmx, inter, jetbrains-mono, katex, pdfjs, uplot are missing from node_modules. "
+        "Run: python3 scripts/bootstrap.py"
     )
 
 
