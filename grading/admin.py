@@ -220,7 +220,7 @@ class SubmissionAdmin(ReadOnlyAdmin):
 @admin.register(Run)
 class RunAdmin(ReadOnlyAdmin):
     list_display = ("pk", "submission", "state", "queue", "purpose", "attempts", "worker", "created_at", "finished_at", "note")
-    list_filter = ("state", "queue", "submission__component__homework")
+    list_filter = ("state", "queue", "component__homework")
     list_select_related = ("submission__enrollment__course", "submission__component__homework")
     search_fields = ("submission__receipt_code", "submission__enrollment__last_name", "submission__enrollment__email")
     inlines = (ResultInline,)

@@ -97,7 +97,7 @@ def _alone(pool: str) -> None:
 
 def _waiting_run(pk: int) -> Run | None:
     """None when it is being cancelled or changed just now."""
-    rows = Run.objects.select_for_update(skip_locked=True, of=("self",)).select_related("submission__component__homework__course")
+    rows = Run.objects.select_for_update(skip_locked=True, of=("self",)).select_related("component__homework__course")
     return rows.filter(pk=pk, state=Run.State.QUEUED).first()
 
 
@@ -111,8 +111,8 @@ def _take(run: Run, worker: str, now: datetime, place: GpuSlot | None) -> None:
     run.progress = {}
     run.note = ""
     # Checks that were corrected while it waited are the ones to judge it by, and the check rows of today belong to them.
-    if run.submission.component.homework.bundle_id is not None:
-        run.bundle_id = run.submission.component.homework.bundle_id
+    if run.component.homework.bundle_id is not None:
+        run.bundle_id = run.component.homework.bundle_id
     run.save(update_fields=["state", "token", "worker", "slot", "claimed_at", "lease_until", "progress", "note", "bundle"])
     if place is not None:
         slots.occupy(place, run)
@@ -145,7 +145,7 @@ def finish(run: Run, token: int, outcome: Outcome) -> bool:
 
 def _would_run(run: Run, outcome: Outcome) -> bool:
     """Whether a smoke check has shown that the run on a GPU is worth its time: at least one of the checks that need one passes."""
-    needing = set(Check.objects.filter(component=run.submission.component_id, needs_gpu=True).values_list("check_id", flat=True))
+    needing = set(Check.objects.filter(component=run.component_id, needs_gpu=True).values_list("check_id", flat=True))
     return any(check.passed for check in outcome.checks if check.id in needing)
 
 
@@ -154,8 +154,8 @@ def _go_on(smoke: Run) -> Run:
 
     It is here that a newer hand-in takes an older one's place: one that does not run at all is in nobody's way.
     """
-    component, now = smoke.submission.component, database_now()
-    own = Run.objects.filter(enrollment=smoke.enrollment_id, submission__component=component, stage=Run.Stage.GRADE)
+    component, now = smoke.component, database_now()
+    own = Run.objects.filter(enrollment=smoke.enrollment_id, component=component, stage=Run.Stage.GRADE)
     purpose = smoke.purpose
     if purpose == Run.Purpose.HAND_IN:
         own.filter(state__in=_WAITING, purpose=purpose, submission__number__lt=smoke.submission.number).update(
@@ -165,6 +165,7 @@ def _go_on(smoke: Run) -> Run:
             purpose = Run.Purpose.SUPERSEDED
     return Run.objects.create(
         submission=smoke.submission,
+        component=component,
         enrollment_id=smoke.enrollment_id,
         bundle=smoke.bundle,
         queue=component.queue,
@@ -228,8 +229,8 @@ def waits(queue: str) -> bool:
 def sort_by_runtime(queue: str) -> None:
     """Set the runs apart whose runtime is still being prepared, and bring back those whose runtime is there."""
     waiting = Run.objects.filter(queue=queue, state__in=_WAITING)
-    for name in waiting.order_by().values_list("submission__component__runtime", flat=True).distinct():
-        of_runtime = Run.objects.filter(queue=queue, submission__component__runtime=name)
+    for name in waiting.order_by().values_list("component__runtime", flat=True).distinct():
+        of_runtime = Run.objects.filter(queue=queue, component__runtime=name)
         found = _find_runtime(name)
         if isinstance(found, runtimes.Ready):
             of_runtime.filter(state=Run.State.WAITING_RUNTIME).update(state=Run.State.QUEUED, note="")
@@ -291,7 +292,7 @@ def work_once(
             if slot:
                 _persist(partial(slots.release, slot, claimed.run))
     if claimed.run.stage == Run.Stage.SMOKE and more is not None:
-        more(claimed.run.submission.component.queue)
+        more(claimed.run.component.queue)
     return Work.DONE
 
 
@@ -402,7 +403,7 @@ class RuntimeNotReadyError(Exception):
 
 
 def _job(run: Run) -> Job:
-    component = run.submission.component
+    component = run.component
     found = _find_runtime(component.runtime)
     if not isinstance(found, runtimes.Ready):
         raise RuntimeNotReadyError(found.status.message)
@@ -427,7 +428,7 @@ def _job(run: Run) -> Job:
 
 
 def _limits(run: Run) -> Limits:
-    limits = Limits(**run.submission.component.limits)
+    limits = Limits(**run.component.limits)
     return replace(limits, wall_s=min(limits.wall_s, SMOKE_S)) if run.stage == Run.Stage.SMOKE else limits
 
 
@@ -467,7 +468,7 @@ def _held(run: Run, token: int) -> "models.QuerySet[Run]":
 def _return(held: Run, reason: str, *, counts: bool) -> None:
     held.attempts += counts
     if held.attempts >= MAX_ATTEMPTS:
-        possible = Check.objects.filter(component=held.submission.component_id).aggregate(points=models.Sum("points"))["points"]
+        possible = Check.objects.filter(component=held.component_id).aggregate(points=models.Sum("points"))["points"]
         record(held, Outcome("system", Decimal(0), possible or Decimal(0), 0.0, message=OUR_FAULT, staff_message=reason))
         _end(held, Run.State.FAILED, f"Failed {held.attempts} times, last: {reason}")
         return

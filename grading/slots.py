@@ -54,7 +54,7 @@ def report(host: str, devices: Iterable[Device], *, in_use: frozenset[str], faul
 
 def week_of(run: Run, now: datetime) -> date:
     """The Monday of its course's week."""
-    return monday(run.submission.component.homework.course.zone, now)
+    return monday(run.component.homework.course.zone, now)
 
 
 def reserve(run: Run, now: datetime) -> bool:
@@ -64,10 +64,10 @@ def reserve(run: Run, now: datetime) -> bool:
     """
     if run.purpose == Purpose.RERUN:
         return True
-    week, seconds = week_of(run, now), round(float(run.submission.component.limits["wall_s"]))
+    week, seconds = week_of(run, now), round(float(run.component.limits["wall_s"]))
     has = left(run, week)
     if seconds > has.at_most:
-        course = run.submission.component.homework.course
+        course = run.component.homework.course
         run.not_before = datetime.combine(week + timedelta(days=7), datetime.min.time(), course.zone)
         run.note = f"{SPENT}; it runs from {run.not_before:%a %d %b} on, or when staff grant more."
         run.save(update_fields=["not_before", "note"])

@@ -155,6 +155,7 @@ class RunFactory(DjangoModelFactory[Run]):
         model = Run
 
     submission = factory.SubFactory(SubmissionFactory)
+    component = factory.SelfAttribute("submission.component")
     enrollment = factory.SelfAttribute("submission.enrollment")
     bundle = factory.SelfAttribute("submission.component.homework.bundle")
     state = Run.State.DONE

@@ -110,9 +110,10 @@ def _prepare(queued: int) -> None:
 
 
 def _waiting(submission: Submission, at: datetime) -> Run:
-    bundle, owner = submission.component.homework.bundle, submission.enrollment_id
+    bundle = submission.component.homework.bundle
     assert bundle is not None
-    return Run(submission=submission, enrollment_id=owner, bundle=bundle, queue="gpu", seed=1, created_at=at, not_before=at)
+    owns = {"submission": submission, "component": submission.component, "enrollment_id": submission.enrollment_id}
+    return Run(**owns, bundle=bundle, queue="gpu", seed=1, created_at=at, not_before=at)
 
 
 def _claim_for(uuids: list[str], seconds: float) -> list[float]:

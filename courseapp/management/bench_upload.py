@@ -68,8 +68,8 @@ def _lengthen_queue(length: int) -> None:
         submission = handed_in[number % len(handed_in)]
         bundle = submission.component.homework.bundle
         assert bundle is not None
-        owner = submission.enrollment_id
-        runs.append(Run(submission=submission, enrollment_id=owner, bundle=bundle, seed=number, created_at=now, not_before=now))
+        owns = {"submission": submission, "component": submission.component, "enrollment_id": submission.enrollment_id}
+        runs.append(Run(**owns, bundle=bundle, seed=number, created_at=now, not_before=now))
     Run.objects.bulk_create(runs)
 
 

@@ -4,7 +4,7 @@ from django.db import models
 
 from courseapp.fields import DigestField
 from courseapp.models import Enrollment, JsonObject
-from grading.models.homework import Bundle, Submission
+from grading.models.homework import Bundle, Component, Submission
 from grading.policy import queueing
 
 
@@ -36,6 +36,7 @@ class Run(models.Model):
         SUPERSEDED = queueing.Purpose.SUPERSEDED, "hand-in with a newer one after it"
 
     submission = models.ForeignKey(Submission, models.PROTECT, related_name="runs")
+    component = models.ForeignKey(Component, models.PROTECT, related_name="+", help_text="Its submission's: what it runs as.")
     enrollment = models.ForeignKey(Enrollment, models.PROTECT, related_name="+", help_text="Whose turn in the queue it takes.")
     bundle = models.ForeignKey(Bundle, models.PROTECT, related_name="+")
     stage = models.CharField(max_length=12, choices=Stage.choices, default=Stage.GRADE)
@@ -66,6 +67,7 @@ class Run(models.Model):
             ),
             models.Index(fields=["queue"], condition=models.Q(state="waiting_runtime"), name="run_without_runtime"),
             models.Index(fields=["lease_until", "queue", "enrollment"], condition=models.Q(state="running"), name="run_running"),
+            models.Index(fields=["finished_at"], name="run_finished"),
         ]
 
     def __str__(self) -> str:

@@ -305,13 +305,13 @@ def staff_today(course: Course) -> StaffToday:
         Component.objects.filter(homework__course=course).select_related("homework__course").order_by("-homework__number", "-kind")
     )
     autograded = set(Check.objects.filter(component__in=components).order_by().values_list("component", flat=True).distinct())
-    runs = Run.objects.filter(submission__component__in=components).order_by()
-    working = runs.filter(state__in=Run.OPEN).values_list("submission__component", "state").annotate(Count("pk"))
+    runs = Run.objects.filter(component__in=components).order_by()
+    working = runs.filter(state__in=Run.OPEN).values_list("component", "state").annotate(Count("pk"))
     open_runs, states = Counter[int](), Counter[str]()
     for component, state, number_of in working:
         open_runs[component] += number_of
         states[state] += number_of
-    stuck = list(runs.filter(_failed()).order_by("-pk").values_list("pk", "submission__component"))
+    stuck = list(runs.filter(_failed()).order_by("-pk").values_list("pk", "component"))
     rows = _staff_rows(course, components, open_runs, Counter(component for _, component in stuck), now)
     # The few keys first: sorting whole rows of a whole semester takes ten times as long.
     keys = list(Submission.objects.filter(component__in=components).order_by("-pk").values_list("pk", flat=True)[:EVENTS])

@@ -25,7 +25,7 @@ def run_outputs() -> list[Doomed]:
         of_run, of_result = OuterRef("pk"), OuterRef("result")
         left = [RunLog.objects.filter(run=of_run), RunCurves.objects.filter(run=of_run), OutputFile.objects.filter(result=of_result)]
         said = Q(result__isnull=False) & (~Q(result__output="") | ~Q(result__files_dropped=[]))
-        ended = Run.objects.filter(submission__component__homework__course=course).exclude(state__in=Run.OPEN)
+        ended = Run.objects.filter(component__homework__course=course).exclude(state__in=Run.OPEN)
         number = ended.filter(said | Exists(left[0]) | Exists(left[1]) | Exists(left[2])).count()
         if number:
             found.append(Doomed(f"{course.slug}: what {number} runs printed or left behind", partial(_forget, course)))
@@ -33,11 +33,11 @@ def run_outputs() -> list[Doomed]:
 
 
 def _forget(course: Course) -> None:
-    ended = Run.objects.filter(submission__component__homework__course=course).exclude(state__in=Run.OPEN)
+    ended = Run.objects.filter(component__homework__course=course).exclude(state__in=Run.OPEN)
     ended.exclude(progress={}).update(progress={})
     for rows in (RunLog.objects, RunCurves.objects):
         rows.filter(run__in=ended).delete()
-    results = RunResult.objects.filter(run__submission__component__homework__course=course)
+    results = RunResult.objects.filter(run__component__homework__course=course)
     OutputFile.objects.filter(result__in=results).delete()  # their content is then nobody's, and goes with the unused files
     results.filter(~Q(output="") | ~Q(files_dropped=[])).update(output="", files_dropped=[])
 

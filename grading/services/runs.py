@@ -34,10 +34,11 @@ def enqueue(*, submission: Submission, requested_by: Enrollment | None = None, s
     needs_gpu = component.queue != "cpu" and component.check_rows.filter(needs_gpu=True).exists()
     if requested_by is None and not needs_gpu:
         waiting = Run.objects.filter(state__in=WAITING, purpose=Run.Purpose.HAND_IN, enrollment=submission.enrollment_id)
-        waiting.filter(submission__component=component).update(purpose=Run.Purpose.SUPERSEDED)
+        waiting.filter(component=component).update(purpose=Run.Purpose.SUPERSEDED)
     now = database_now()
     run = Run.objects.create(
         submission=submission,
+        component=component,
         enrollment_id=submission.enrollment_id,
         bundle=bundle,
         stage=Run.Stage.SMOKE if needs_gpu else Run.Stage.GRADE,

@@ -116,6 +116,7 @@ def run(of: Submission, **values: Any) -> Run:
     assert of.component.homework.bundle is not None
     return Run.objects.create(
         submission=of,
+        component=of.component,
         enrollment=of.enrollment,
         bundle=of.component.homework.bundle,
         **{"seed": 1, "created_at": now, "not_before": now, **values},
