@@ -16,6 +16,16 @@ from grading.runner.outputs import hand_over
 from grading.runner.protocol import MAX_REQUEST, MAX_REQUEST_HEADER, Frame, Ref, TooLargeError, pack_frame, receive_frame, send_frame
 
 
+def begin(seed: int, threads: int) -> None:
+    """Random numbers and threads of the process's own: those of the warm process are every fork's."""
+    torch.set_num_threads(threads)
+    with contextlib.suppress(RuntimeError):
+        torch.set_num_interop_threads(1)
+    random.seed(seed)
+    numpy.random.seed(seed % 2**32)
+    torch.default_generator.manual_seed(seed)  # torch.manual_seed also prepares for devices that are not there
+
+
 class Answerer:
     def __init__(self, channel: socket.socket, seed: int, threads: int, files: int) -> None:
         self._channel = channel
@@ -23,12 +33,7 @@ class Answerer:
         self._objects: dict[int, Any] = {}
         self._arguments: list[Any] = []
         self._modules = Modules()
-        torch.set_num_threads(threads)
-        with contextlib.suppress(RuntimeError):
-            torch.set_num_interop_threads(1)
-        random.seed(seed)
-        numpy.random.seed(seed % 2**32)
-        torch.default_generator.manual_seed(seed)  # torch.manual_seed also prepares for devices that are not there
+        begin(seed, threads)
 
     def serve(self) -> None:
         send_frame(self._channel, pack_frame({"id": 0, "ready": True}), math.inf)

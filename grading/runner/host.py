@@ -18,6 +18,7 @@ from grading.runner.outcome import Outcome, Progress
 from grading.runner.protocol import ProtocolError
 from grading.runner.run import Run
 from grading.runner.runtimes import Runtime
+from grading.runner.script import ScriptRun
 from grading.runner.tiers import Refused
 from grading.runner.zygote import LaunchError, WarmUpError
 
@@ -87,7 +88,8 @@ class Host:
                 return _system(job, fault)
             with self._held(job.device) as device:
                 say, cancel = on_progress or (lambda _progress: None), cancelled or threading.Event()
-                with Run(job, self._factory, self.tier, say, cancel, device) as run:
+                kind = ScriptRun if job.script else Run
+                with kind(job, self._factory, self.tier, say, cancel, device) as run:
                     return run.execute()
         except (LaunchError, WarmUpError, DeviceError) as error:
             return _system(job, str(error))

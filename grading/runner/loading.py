@@ -74,7 +74,7 @@ class Modules:
 
     def raised(self, error: BaseException) -> Problem:
         """What is said of an exception in the student's code."""
-        if _is_memory(error):
+        if is_memory(error):
             return Problem("memory", "")
         text = _described(error)
         if type(error) is NameError and error.name:  # and not of a local variable
@@ -160,25 +160,27 @@ def _builtin(error: BaseException) -> str:
     return next((cls.__name__ for cls in type(error).__mro__ if _BUILTIN.get(cls.__name__) is cls), "Exception")
 
 
-def _is_memory(error: BaseException) -> bool:
+def is_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error))
 
 
 def _unloadable(file: str, error: BaseException) -> Problem:
-    if _is_memory(error):
+    if is_memory(error):
         return Problem("memory", "")
+    failed = messages.CELL_FAILED if file.endswith(NOTEBOOK) else messages.IMPORT_FAILED
+    return Problem("load", described_failure(file, error, failed), _builtin(error))
+
+
+def described_failure(file: str, error: BaseException, failed: str) -> str:
+    """Why a file of the hand-in does not run to its end; `failed` is the sentence for what its own code raises."""
     if isinstance(error, SyntaxError) and error.filename and str(error.filename).startswith(str(HAND_IN)):
         name, cell = _split(error.filename)
         if cell:
-            text = messages.CELL_SYNTAX.format(file=name, place=f"{cell}, line {error.lineno}", what=error.msg)
-        else:
-            text = messages.SYNTAX.format(file=name, line=error.lineno, what=error.msg)
-    elif isinstance(error, ModuleNotFoundError) and error.name:
-        text = messages.MISSING_MODULE.format(file=file, module=error.name)
-    else:
-        failed = messages.CELL_FAILED if file.endswith(NOTEBOOK) else messages.IMPORT_FAILED
-        text = failed.format(file=file, what=_described(error))
-    return Problem("load", text, _builtin(error))
+            return messages.CELL_SYNTAX.format(file=name, place=f"{cell}, line {error.lineno}", what=error.msg)
+        return messages.SYNTAX.format(file=name, line=error.lineno, what=error.msg)
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        return messages.MISSING_MODULE.format(file=file, module=error.name)
+    return failed.format(file=file, what=_described(error))
 
 
 def _described(error: BaseException) -> str:

@@ -47,11 +47,19 @@ NOTEBOOK_GIVEN = "this homework sets it"
 LEFT_OUT = " It is set in {place}, which was not run{why}."
 
 OUTPUT_NAME = "{file} was not kept: this homework asks for {accepted}."
+OUTPUT_ODD = '{file} was not kept: accepted are names of at most 100 printing characters, without / \\ : * ? " < > | and not hidden.'
 OUTPUT_SIZE = "{file} was not kept: with it the files would take more than {limit}."
 OUTPUT_TWICE = "{file} was kept once: another process of this run wrote a file of that name before."
 OUTPUT_NUMBER = "{file} was not kept: at most {most} files are."
 OUTPUT_BROKEN = "The rest was not kept: something other than files was written to their connection."
 OUTPUT_LOST = "The files were not handed over: {why}"
+
+SCRIPT_RAISED = "{file} ended with an exception: {what}"
+SCRIPT_MEMORY = "{file} asked for more memory than there was. Look for a tensor or a list that grows."
+SCRIPT_EXIT = "{file} ended with exit status {status}."
+SCRIPT_SIGNAL = "{file} crashed ({signal})."
+SCRIPT_GONE = "{file} ended without saying why."
+SCRIPT_LOST = "What it had written went with it."
 
 
 def seconds(value: float) -> str:

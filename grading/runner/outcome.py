@@ -8,7 +8,7 @@ from typing import Any, Literal, cast
 from grading.runner.outputs import OutputFile
 
 Kind = Literal["ok", "student", "assignment", "system"]
-Stage = Literal["starting", "visible", "hidden", "finishing"]
+Stage = Literal["starting", "visible", "hidden", "script", "finishing"]
 
 
 @dataclass(frozen=True)

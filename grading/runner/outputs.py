@@ -22,10 +22,13 @@ MAX_FILES = 20
 MAX_NAME = 100  # characters
 MAX_DROPPED = 20  # reasons that are told
 MAX_FRAMES = 200  # of all of a run's processes
+ALL = ("*",)  # as patterns
 MEGABYTE = 2**20
 PIPE_BYTES = MEGABYTE
 READ_BYTES = 1 << 16
 _MAX_HEADER = 1024
+_MAX_WHY = 4096  # bytes
+_MOST_STATUS = 255
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,9 @@ class Collector:
         name, size = frame.header.get("name"), frame.header.get("size")
         if not isinstance(name, str) or type(size) is not int:
             raise ProtocolError("a file without name and size")
-        if not is_plain(name) or not any(fnmatchcase(name, pattern) for pattern in self._patterns):
+        if self._patterns == ALL and not is_plain(name):
+            self.drop(messages.OUTPUT_ODD.format(file=_quoted(name)))
+        elif not is_plain(name) or not any(fnmatchcase(name, pattern) for pattern in self._patterns):
             self.drop(messages.OUTPUT_NAME.format(file=_quoted(name), accepted=", ".join(self._patterns)))
         elif frame.header.get("skipped") is True or self._kept + len(frame.payload) > self.limit:
             self.drop(messages.OUTPUT_SIZE.format(file=name, limit=messages.megabytes(self.limit // MEGABYTE)))
@@ -73,6 +78,24 @@ class Collector:
         elif (content := bytes(frame.payload)) != self._given.get(name):
             self._kept += size
             self.files[name] = OutputFile(name, hashlib.sha256(content).hexdigest(), size, content)
+
+
+class ScriptCollector(Collector):
+    """Of a lab run, whose first frame says how the script ended: {"ended": exit status, minus a signal's number, or null at the time
+    limit}, and why, in words. It is the script's own word."""
+
+    exit_code: int | None = None
+    why = ""
+    told = False
+
+    def take(self, frame: Frame) -> None:
+        if self.told or "ended" not in frame.header:
+            super().take(frame)
+            return
+        exit_code = frame.header["ended"]
+        if exit_code is not None and (type(exit_code) is not int or abs(exit_code) > _MOST_STATUS):
+            raise ProtocolError("an end of no known form")
+        self.exit_code, self.why, self.told = exit_code, plain(bytes(frame.payload[:_MAX_WHY]).decode(errors="replace")), True
 
 
 class Intake:
@@ -121,15 +144,20 @@ def hand_over(folder: Path, pipe: int, patterns: Sequence[str], limit: int) -> N
     """In the student's process: write the files of `folder` that are asked for to `pipe`. OSError when the host has closed it."""
     left = limit
     with os.scandir(folder) as entries:
-        found = sorted(entry.name for entry in entries if entry.is_file(follow_symlinks=False))
-    for name in found:
-        if not any(fnmatchcase(name, pattern) for pattern in patterns):
-            continue
+        files = sorted(entry.name for entry in entries if entry.is_file(follow_symlinks=False))
+    found = [name for name in files if any(fnmatchcase(name, pattern) for pattern in patterns)]
+    for name in found[: MAX_FILES + MAX_DROPPED]:  # more are neither kept nor told
+        (folder / name).chmod(0o600)
         size = (folder / name).stat().st_size
         content = b"" if size > left else (folder / name).read_bytes()
         header = {"name": name, "size": size, "skipped": True} if size > left else {"name": name, "size": len(content)}
         left -= len(content)
         _write(pipe, pack_frame(header, content, max_payload=limit))
+
+
+def say_ended(pipe: int, exit_code: int | None, why: bytes) -> None:
+    """In the process of a lab run, before its files: how the script ended. `exit_code`: minus a signal's number; None at the time limit."""
+    _write(pipe, pack_frame({"ended": exit_code}, why))
 
 
 def _write(pipe: int, frame: bytes) -> None:

@@ -25,7 +25,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from decimal import Decimal
-from typing import Any
+from typing import Any, Self
 
 from grading.runner import messages, sandbox, seccomp
 from grading.runner.curves import Curves, Lines
@@ -53,7 +53,7 @@ STAFF_OUTPUT = 8000  # bytes of the checker's own output that staff see
 
 
 @dataclass
-class _Student:
+class Student:
     """A student process as the host knows it. `channel` is the checker's end of its socket until the checker has it."""
 
     sandbox: Sandbox
@@ -86,7 +86,7 @@ class Run:
     on_progress: Callable[[Progress], None]
     cancelled: threading.Event
     device: Device | None = None
-    students: dict[int, _Student] = field(default_factory=dict)
+    students: dict[int, Student] = field(default_factory=dict)
     spare: dict[bool, deque[int]] = field(default_factory=lambda: {False: deque(), True: deque()})
     results: dict[str, CheckResult] = field(default_factory=dict)
     assignment: list[str] = field(default_factory=list)
@@ -94,7 +94,7 @@ class Run:
     curves: Curves = field(default_factory=Curves)
     stopped: list[str] = field(default_factory=list)  # for staff: why student processes had to be ended
 
-    def __enter__(self) -> "Run":
+    def __enter__(self) -> Self:
         self._stack = contextlib.ExitStack()
         self._selector = self._stack.enter_context(selectors.DefaultSelector())
         self._started = time.monotonic()
@@ -126,10 +126,13 @@ class Run:
 
     # Starting
 
-    def _start(self) -> None:
+    def _prepare(self) -> None:
         self._progress()
         self._interpreter = inspect_interpreter(self.job.runtime.python)
         self._size = sum(map(len, self.job.files.values()))
+
+    def _start(self) -> None:
+        self._prepare()
         self._seed = int.from_bytes(_digest(self.job.files)[:7])
         self._errors = self._stack.enter_context(tempfile.TemporaryFile())  # noqa: SIM115 - the stack closes it
         control, theirs = self._pair()
@@ -180,26 +183,34 @@ class Run:
 
     def _start_student(self, *, hidden: bool) -> int:
         """A student process; its number."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        with contextlib.ExitStack() as undo:
+            undo.callback(ours.close)
+            with theirs:
+                theirs.bind("")  # a random name; without one the student could take any name in the host's network namespace
+                number = self._fork("student_main", {"seed": self._seed}, theirs.fileno(), self.job.limits, hidden=hidden)
+            undo.pop_all()
+        self.students[number].channel = ours
+        return number
+
+    def _fork(self, module: str, argument: dict[str, object], first_fd: int, limits: Limits, *, hidden: bool) -> int:
+        """A process for the student's code, with `first_fd` as 4 and, where files are asked for, their pipe as 5; its number."""
         with contextlib.ExitStack() as theirs_only:
-            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-            theirs_only.callback(theirs.close)
-            theirs.bind("")  # a random name; without one the student could take any name in the host's network namespace
             output = -1
             if hidden:
                 stdout = os.open(os.devnull, os.O_WRONLY)
             else:
                 output, stdout = os.pipe()
             theirs_only.callback(os.close, stdout)
-            files, fds = -1, [theirs.fileno()]
+            files, fds = -1, [first_fd]
             if self.job.outputs and not hidden:
                 files, writing = pipe()
                 theirs_only.callback(os.close, writing)
                 fds.append(writing)
-            limits = self.job.limits
             try:
                 process = self.factory.start(
-                    "student_main",
-                    {"seed": self._seed},
+                    module,
+                    argument,
                     interpreter=self._interpreter,
                     limits=limits,
                     memory_mb=limits.memory_mb,
@@ -210,12 +221,11 @@ class Run:
                     device=self.device,
                 )
             except BaseException:
-                ours.close()
                 for fd in (output, files):
                     if fd >= 0:
                         os.close(fd)
                 raise
-        student = _Student(process, ours, hidden, output, files=files, intake=Intake(self._files), lines=Lines(self.curves))
+        student = Student(process, None, hidden, output, files=files, intake=Intake(self._files), lines=Lines(self.curves))
         number = len(self.students)
         self.students[number] = student
         self._stack.callback(self._let_go, student)
@@ -227,7 +237,7 @@ class Run:
             self._selector.register(files, selectors.EVENT_READ, lambda: self._read_files(student))
         return number
 
-    def _let_go(self, student: _Student) -> None:
+    def _let_go(self, student: Student) -> None:
         if student.channel:
             student.channel.close()
         student.sandbox.close()
@@ -249,12 +259,16 @@ class Run:
             now = time.monotonic()
             looks = now - self._looked >= TICK_S
             self._looked = now if looks else self._looked
-            self._check_checker(looks=looks)
-            self._check_clocks()
+            self._attend(looks=looks)
             if now - self._said >= STREAM_S and self._untold():
                 self._progress()
             for student in self.students.values():
                 self._watch(student, looks=looks)
+
+    def _attend(self, *, looks: bool) -> None:
+        """See whether it is over, or must be. `looks`: it is time to look at what a process uses."""
+        self._check_checker(looks=looks)
+        self._check_clocks()
 
     def _check_checker(self, *, looks: bool) -> None:
         if self._done:
@@ -288,7 +302,7 @@ class Run:
         if elapsed > self.job.limits.wall_s + OWN_S + BOOT_S:
             raise _AssignmentFailure(f"the checks did not end; the last was “{self._now}”\n{self._checker_output()}")
 
-    def _watch(self, student: _Student, *, looks: bool) -> None:
+    def _watch(self, student: Student, *, looks: bool) -> None:
         process = student.sandbox
         if not process.ended:
             if student.kill_at and time.monotonic() > student.kill_at:
@@ -300,7 +314,7 @@ class Run:
         if student.ending is not None and (process.ended or time.monotonic() > student.answer_by):
             self._answer_ended(student)
 
-    def _kill(self, student: _Student, reason: str) -> None:
+    def _kill(self, student: Student, reason: str) -> None:
         student.killed_for = student.killed_for or reason
         student.sandbox.kill()
 
@@ -313,7 +327,7 @@ class Run:
             with contextlib.suppress(KeyError):
                 self._selector.unregister(student.sandbox)
 
-    def _read_output(self, student: _Student) -> None:
+    def _read_output(self, student: Student) -> None:
         with contextlib.suppress(BlockingIOError):
             piece = os.read(student.output, 1 << 16)
             if not piece:
@@ -328,7 +342,7 @@ class Run:
             if student.printed > FLOOD and not student.killed_for:
                 self._kill(student, "output")
 
-    def _read_files(self, student: _Student) -> bool:
+    def _read_files(self, student: Student) -> bool:
         """Take what waits in the pipe; False when nothing does."""
         piece = read_pipe(student.files)
         if piece:
@@ -340,7 +354,7 @@ class Run:
             student.intake.end()
         return bool(piece) and student.files >= 0
 
-    def _drain_files(self, student: _Student) -> None:
+    def _drain_files(self, student: Student) -> None:
         for _ in range(PIPE_BYTES // READ_BYTES + 1):
             if student.files < 0 or not self._read_files(student):
                 return
@@ -406,7 +420,7 @@ class Run:
         student.kill_at = now + 2 if header["why"] == "closed" else now
         student.answer_by = now + 8
 
-    def _answer_ended(self, student: _Student) -> None:
+    def _answer_ended(self, student: Student) -> None:
         header = student.ending
         assert header is not None
         student.ending = None
@@ -421,7 +435,7 @@ class Run:
         self.stopped.append(f"{reason}: {header['detail']}" if header.get("detail") else reason)
         self._reply({"message": messages.ended(reason, self._details(student))})
 
-    def _reason(self, student: _Student, header: Mapping[str, Any]) -> str:
+    def _reason(self, student: Student, header: Mapping[str, Any]) -> str:
         ended = student.sandbox.exit or Exit(-9)
         if fault := student.killed_for or student.sandbox.fault():
             return fault
@@ -433,7 +447,7 @@ class Run:
             return "cpu" if ended.cpu_s >= self.job.limits.cpu_s - 1 else "signal"
         return "exit"
 
-    def _details(self, student: _Student) -> dict[str, str]:
+    def _details(self, student: Student) -> dict[str, str]:
         limits = self.job.limits
         status = (student.sandbox.exit or Exit(0)).status
         shown = ""
@@ -449,7 +463,7 @@ class Run:
             "flood": messages.megabytes(FLOOD // 2**20),
         }
 
-    def _drain(self, student: _Student) -> None:
+    def _drain(self, student: Student) -> None:
         """What it printed last."""
         for _ in range(64):
             before = student.printed
@@ -520,7 +534,7 @@ class Run:
             provenance={
                 "runtime": self.job.runtime.name,
                 "runtime_digest": self.job.runtime.digest,
-                "bundle_digest": hashlib.sha256(self.job.bundle).hexdigest(),
+                **({"bundle_digest": hashlib.sha256(self.job.bundle).hexdigest()} if self.job.bundle else {}),
                 "seed": self.job.seed,
                 "tier": self.tier.name,
                 "memory_guard": self.factory.memory_guard,

@@ -36,6 +36,7 @@ RUNTIME_MODULES = (
     "grading.runner.answering",
     "grading.runner.checker_main",
     "grading.runner.checks",
+    "grading.runner.script_main",
     "grading.runner.student_main",
 )
 # What many hand-ins use takes long to import, too: the first optimizer would import torch._dynamo.

@@ -8,7 +8,7 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
 
-from grading.runner.job import Job
+from grading.runner.job import Job, Script
 from grading.runner.limits import Limits
 from grading.runner.manifest import VISIBILITIES, CheckSpec
 from grading.runner.protocol import Frame, ProtocolError, pack_frame, plain
@@ -46,6 +46,7 @@ def pack_job(job: Job) -> bytes:
         "outputs_mb": job.outputs_mb,
         "device": job.device,
         "smoke": job.smoke,
+        "script": asdict(job.script) if job.script else None,
         "bundle": len(job.bundle),
         "files": [(name, len(content)) for name, content in job.files.items()],
     }
@@ -78,9 +79,15 @@ def unpack_job(frame: Frame) -> Job:
             outputs_mb=_size(header.get("outputs_mb"), MAX_PAYLOAD >> 20),
             device=_text(header.get("device")),
             smoke=header.get("smoke") is True,
+            script=_script(header["script"]) if header.get("script") is not None else None,
         )
     except ValueError as error:
         raise ProtocolError(str(error)) from error
+
+
+def _script(value: Any) -> Script:
+    row = _table(value)
+    return Script(_text(row.get("path")), _texts(row.get("arguments")))
 
 
 def _check(row: dict[str, Any]) -> CheckSpec:

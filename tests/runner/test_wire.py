@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from grading.runner.job import Job
+from grading.runner.job import Job, Script
 from grading.runner.manifest import CheckSpec
 from grading.runner.protocol import Frame, FrameBuffer, ProtocolError
 from grading.runner.runtimes import Runtime
@@ -26,6 +26,9 @@ JOB = replace(
 )
 
 
+LAB = replace(JOB, bundle=b"", checks=(), entry=(), script=Script("mlp.py", ("--lr", "0.1 Ä")))
+
+
 def sent(job: Job = JOB) -> Frame:
     buffer = FrameBuffer(max_header=MAX_HEADER, max_payload=MAX_PAYLOAD)
     buffer.feed(pack_job(job))
@@ -35,6 +38,18 @@ def sent(job: Job = JOB) -> Frame:
 
 def test_a_job_arrives_as_it_was_sent() -> None:
     assert unpack_job(sent()) == JOB
+    assert unpack_job(sent(LAB)) == LAB
+
+
+@pytest.mark.parametrize(
+    "script", ["mlp.py", {}, {"path": "mlp.py"}, {"path": "/etc/passwd", "arguments": []}, {"path": "mlp.py", "arguments": [1]}]
+)
+def test_any_other_script_is_refused(script: Any) -> None:
+    frame = sent(LAB)
+    with pytest.raises(ProtocolError):
+        unpack_job(Frame({**frame.header, "script": script}, frame.payload))
+    with pytest.raises(ProtocolError):  # beside a bundle and checks
+        unpack_job(Frame({**sent().header, "script": {"path": "mlp.py", "arguments": []}}, sent().payload))
 
 
 @pytest.mark.parametrize(
