@@ -16,8 +16,9 @@ from grading.runner.outputs import hand_over
 from grading.runner.protocol import MAX_REQUEST, MAX_REQUEST_HEADER, Frame, Ref, TooLargeError, pack_frame, receive_frame, send_frame
 
 
-def begin(seed: int, threads: int) -> None:
-    """Random numbers and threads of the process's own: those of the warm process are every fork's."""
+def begin(seed: int, threads: int, gpu_memory_mb: int) -> None:
+    """Random numbers and threads of the process's own: those of the warm process are every fork's. And its share of the GPU's memory."""
+    _limit_gpu_memory(gpu_memory_mb)
     torch.set_num_threads(threads)
     with contextlib.suppress(RuntimeError):
         torch.set_num_interop_threads(1)
@@ -27,13 +28,13 @@ def begin(seed: int, threads: int) -> None:
 
 
 class Answerer:
-    def __init__(self, channel: socket.socket, seed: int, threads: int, files: int) -> None:
+    def __init__(self, channel: socket.socket, seed: int, threads: int, files: int, gpu_memory_mb: int = 0) -> None:
         self._channel = channel
         self._files = files
         self._objects: dict[int, Any] = {}
         self._arguments: list[Any] = []
         self._modules = Modules()
-        begin(seed, threads)
+        begin(seed, threads, gpu_memory_mb)
 
     def serve(self) -> None:
         send_frame(self._channel, pack_frame({"id": 0, "ready": True}), math.inf)
@@ -132,3 +133,10 @@ def _copied(current: Any, value: Any) -> bool:
         current.copy_(value)
         return True
     return False
+
+
+def _limit_gpu_memory(megabytes: int) -> None:
+    """Let PyTorch ask for no more than that of the GPU; 0 for all of it. The host watches too, since the student's code may undo this."""
+    if megabytes and torch.cuda.is_available():
+        whole = torch.cuda.get_device_properties(0).total_memory
+        torch.cuda.set_per_process_memory_fraction(min(1.0, megabytes * 2**20 / whole), 0)

@@ -211,6 +211,8 @@ class StudentLine:
         builtin = builtin if builtin in _EXCEPTIONS else "Exception"
         if header["problem"] == "memory":
             self._end("memory")
+        if header["problem"] == "gpu_memory":
+            self._end("gpu_memory", detail=message)
         if header["problem"] == "load":
             # By now the process has seen inputs of its checks; where they are hidden, a text of its own may carry one.
             raise NotLoadedError(f"{builtin}, {messages.HIDDEN}" if self._hidden else message, builtin)

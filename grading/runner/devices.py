@@ -15,6 +15,7 @@ from pathlib import Path
 QUERY_S = 20.0
 LEFT_MB = 512  # more than that in use where nothing runs is somebody's
 MIG_UNSEEN = "MIG slices have not been seen on hardware: which of their device files a run may have is not known."
+_FORMAT = ("--format=csv,noheader,nounits",)
 _SHARED_NODES = ("/dev/nvidiactl", "/dev/nvidia-uvm", "/dev/nvidia-uvm-tools")
 _GPU = re.compile(r"^GPU (\d+): (.+) \(UUID: (GPU-[0-9a-f-]+)\)$")
 _SLICE = re.compile(r"^\s+MIG (\S+)\s+Device\s+\d+: \(UUID: (MIG-[0-9A-Za-z/-]+)\)$")
@@ -59,6 +60,15 @@ def used_mb(device: Device, environ: Mapping[str, str]) -> int | None:
         return None
     rows = {row[0]: row[1] for row in _rows(_ask(program, *_query("uuid,memory.used")))}
     return int(rows[device.uuid]) if rows.get(device.uuid, "").isdigit() else None
+
+
+def used_by_process(device: Device, environ: Mapping[str, str]) -> dict[int, int]:
+    """MB of its memory by process, of those of which the driver tells it. Raises DeviceError."""
+    program = shutil.which("nvidia-smi", path=environ.get("PATH"))
+    if not program or not device.uuid.startswith("GPU-"):
+        return {}
+    rows = _rows(_ask(program, "--query-compute-apps=gpu_uuid,pid,used_memory", *_FORMAT))
+    return {int(row[1]): int(row[2]) for row in rows if len(row) == 3 and row[0] == device.uuid and row[1].isdigit() and row[2].isdigit()}
 
 
 def parse(listing: str) -> Iterator[tuple[str, str, str]]:
@@ -111,8 +121,8 @@ def _nodes(bus: str) -> Iterable[str]:
     return [node for node in (*own, *_SHARED_NODES) if Path(node).exists()]
 
 
-def _query(fields: str) -> tuple[str, str]:
-    return f"--query-gpu={fields}", "--format=csv,noheader,nounits"
+def _query(fields: str) -> tuple[str, ...]:
+    return f"--query-gpu={fields}", *_FORMAT
 
 
 def _rows(table: str) -> list[list[str]]:

@@ -21,3 +21,4 @@ class Limits:
     output_kb: int = 64
     file_mb: int = 64
     threads: int = 1
+    gpu_memory_mb: int = 0  # of each process of the student's; 0 is all that the GPU has

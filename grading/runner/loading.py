@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from grading.runner import messages, notebook
+from grading.runner import gpu_memory, messages, notebook
 from grading.runner.entry import NOTEBOOK, NotebookMode, module_name
 from grading.runner.notebook import Left, UnreadableError
 
@@ -20,7 +20,7 @@ _TEXT = 600  # characters of an exception's message that are passed on
 
 
 class Problem(Exception):  # noqa: N818 - a reply, not an error
-    """A reply other than a value. `kind`: raised, missing, load, memory, large."""
+    """A reply other than a value. `kind`: raised, missing, load, memory, gpu_memory, large."""
 
     def __init__(self, kind: str, message: str, builtin: str = "") -> None:
         super().__init__(message)
@@ -59,7 +59,7 @@ class Modules:
             try:
                 self._import(name)
             except Problem as problem:
-                if problem.kind == "memory":
+                if problem.kind in ("memory", "gpu_memory"):
                     raise
         return {name: [problem.message, problem.builtin] for name, problem in self._unloadable.items()}
 
@@ -74,8 +74,8 @@ class Modules:
 
     def raised(self, error: BaseException) -> Problem:
         """What is said of an exception in the student's code."""
-        if is_memory(error):
-            return Problem("memory", "")
+        if problem := _memory_problem(error):
+            return problem
         text = _described(error)
         if type(error) is NameError and error.name:  # and not of a local variable
             found = [left[error.name] for left in self._left.values() if error.name in left]
@@ -164,9 +164,15 @@ def is_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error))
 
 
+def _memory_problem(error: BaseException) -> Problem | None:
+    if gpu_memory.ran_out(error):
+        return Problem("gpu_memory", _described(error))
+    return Problem("memory", "") if is_memory(error) else None
+
+
 def _unloadable(file: str, error: BaseException) -> Problem:
-    if is_memory(error):
-        return Problem("memory", "")
+    if problem := _memory_problem(error):
+        return problem
     failed = messages.CELL_FAILED if file.endswith(NOTEBOOK) else messages.IMPORT_FAILED
     return Problem("load", described_failure(file, error, failed), _builtin(error))
 

@@ -196,7 +196,7 @@ class _Reader:
             max_total_mb=table.whole("max_total_mb", 50, least=1),
             max_files=table.whole("max_files", 200, least=1),
             checks=checks,
-            limits=_limits(table.table("limits")),
+            limits=_limits(table.table("limits"), queue),
             runtime=table.text("runtime", "torch", most=40),
             queue=queue,
             score_release=cast("ScoreRelease", release),
@@ -251,14 +251,20 @@ def _look_at_sizes(component: ComponentSpec, table: Table) -> None:
         raise table.error(f"max_file_mb = {file} needs a limits.file_mb of as much, and it is {written}.", "max_file_mb")
 
 
-_LEAST = {"memory_mb": 64}  # what every hand-in's process takes by itself
+_LEAST = {"memory_mb": 64, "gpu_memory_mb": 256}  # what every hand-in's process takes by itself
 
 
-def _limits(table: Table) -> Limits:
+def _limits(table: Table, queue: str) -> Limits:
     given: dict[str, Any] = {}
+    if table.has("gpu_memory_mb") and not queue.startswith("gpu"):
+        given_mb = table.values["gpu_memory_mb"]
+        raise table.error(
+            f'gpu_memory_mb = {given_mb} is without effect, since queue = "{queue}" has no GPU; leave the line out.', "gpu_memory_mb"
+        )
     for cap in fields(Limits):
         if cap.type is int:
-            given[cap.name] = table.whole(cap.name, cast("int", cap.default), least=_LEAST.get(cap.name, 1), most=2**20)
+            least = _LEAST.get(cap.name, 1) if table.has(cap.name) else 0
+            given[cap.name] = table.whole(cap.name, cast("int", cap.default), least=least, most=2**20)
         else:
             given[cap.name] = float(table.number(cap.name, Decimal(cast("float", cap.default)), least=1, most=2**20))
     table.finish()

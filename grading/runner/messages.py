@@ -56,6 +56,7 @@ OUTPUT_LOST = "The files were not handed over: {why}"
 
 SCRIPT_RAISED = "{file} ended with an exception: {what}"
 SCRIPT_MEMORY = "{file} asked for more memory than there was. Look for a tensor or a list that grows."
+SCRIPT_GPU_MEMORY = "{file} ran out of GPU memory{gpu}. Use a smaller batch or model, and keep no tensors of earlier steps."
 SCRIPT_EXIT = "{file} ended with exit status {status}."
 SCRIPT_SIGNAL = "{file} crashed ({signal})."
 SCRIPT_GONE = "{file} ended without saying why."
@@ -70,10 +71,19 @@ def megabytes(value: int) -> str:
     return f"{value / 1024:g} GB" if value >= 1024 else f"{value} MB"
 
 
+def gpu(asked: str, limit_mb: int) -> str:
+    """ ": 2.00 GiB asked for, limit 4 GB", as far as either is known."""
+    parts = [f"{asked} asked for" if asked else "", f"limit {megabytes(limit_mb)}" if limit_mb else ""]
+    told = ", ".join(part for part in parts if part)
+    return f": {told}" if told else ""
+
+
 _ENDED = {
     "exit": "The process ended by itself{status} before it answered. Take out os._exit, exit and the like.",
     "signal": "The process crashed{status} before it answered.",
     "memory": "Stopped at the memory limit of {memory}. Look for a tensor or a list that grows.",
+    "gpu_memory": "Your code ran out of GPU memory{gpu}. Use a smaller batch or model, and keep no tensors of earlier steps.",
+    "gpu_limit": "Stopped: more GPU memory was in use than the limit of {gpu_limit}. Use a smaller batch or model.",
     "call": "Stopped: no answer after {call}. Look for an endless or a very slow loop.",
     "load": "Stopped after {wall} of wall time, while the hand-in was loaded. Do less outside of functions.",
     "wall": "Stopped after {wall} of wall time.",
@@ -86,5 +96,8 @@ _ENDED = {
 
 
 def ended(reason: str, details: dict[str, Any]) -> str:
-    """Why a student process had to end. Reasons: exit, signal, memory, call, load, wall, cpu, processes, forks, output, protocol."""
+    """Why a student process had to end.
+
+    Reasons: exit, signal, memory, gpu_memory, gpu_limit, call, load, wall, cpu, processes, forks, output, protocol.
+    """
     return _ENDED[reason].format(**details)

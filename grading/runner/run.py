@@ -27,7 +27,7 @@ from dataclasses import asdict, dataclass, field
 from decimal import Decimal
 from typing import Any, Self
 
-from grading.runner import messages, sandbox, seccomp
+from grading.runner import gpu_memory, messages, sandbox, seccomp
 from grading.runner.curves import Curves, Lines
 from grading.runner.devices import Device
 from grading.runner.interpreter import inspect_interpreter
@@ -130,6 +130,10 @@ class Run:
         self._progress()
         self._interpreter = inspect_interpreter(self.job.runtime.python)
         self._size = sum(map(len, self.job.files.values()))
+        self._gpu = gpu_memory.Reader(self.device) if self.device and self.job.limits.gpu_memory_mb else None
+        if self._gpu:
+            self._stack.callback(self._gpu.stop)
+            self._gpu.start()
 
     def _start(self) -> None:
         self._prepare()
@@ -210,7 +214,7 @@ class Run:
             try:
                 process = self.factory.start(
                     module,
-                    argument,
+                    {**argument, "gpu_memory_mb": limits.gpu_memory_mb if self.device else 0},
                     interpreter=self._interpreter,
                     limits=limits,
                     memory_mb=limits.memory_mb,
@@ -264,6 +268,7 @@ class Run:
                 self._progress()
             for student in self.students.values():
                 self._watch(student, looks=looks)
+            self._watch_gpu()
 
     def _attend(self, *, looks: bool) -> None:
         """See whether it is over, or must be. `looks`: it is time to look at what a process uses."""
@@ -313,6 +318,23 @@ class Run:
                 self._kill(student, fault)
         if student.ending is not None and (process.ended or time.monotonic() > student.answer_by):
             self._answer_ended(student)
+
+    def _watch_gpu(self) -> None:
+        """End what has more of the GPU's memory than it may, whatever its own limit has become."""
+        reading = self._gpu.take() if self._gpu else None
+        if reading is None:
+            return
+        living = [student for student in self.students.values() if not student.sandbox.ended and not student.sandbox.killed]
+        at_work = [student for student in living if student.channel is None]
+        over = gpu_memory.over(
+            reading,
+            at_work=[set(student.sandbox.pids()) for student in at_work],
+            waiting=len(living) - len(at_work),
+            limit_mb=self.job.limits.gpu_memory_mb,
+        )
+        for student, is_over in zip(at_work, over, strict=True):
+            if is_over:
+                self._kill(student, "gpu_limit")
 
     def _kill(self, student: Student, reason: str) -> None:
         student.killed_for = student.killed_for or reason
@@ -433,7 +455,7 @@ class Run:
             raise _SystemFailure(f"a student process did not start: {student.sandbox.exit}\n{self._text(bytes(self.output))[-2000:]}")
         reason = self._reason(student, header)
         self.stopped.append(f"{reason}: {header['detail']}" if header.get("detail") else reason)
-        self._reply({"message": messages.ended(reason, self._details(student))})
+        self._reply({"message": messages.ended(reason, self._details(student, str(header.get("detail", ""))))})
 
     def _reason(self, student: Student, header: Mapping[str, Any]) -> str:
         ended = student.sandbox.exit or Exit(-9)
@@ -447,15 +469,19 @@ class Run:
             return "cpu" if ended.cpu_s >= self.job.limits.cpu_s - 1 else "signal"
         return "exit"
 
-    def _details(self, student: Student) -> dict[str, str]:
+    def _details(self, student: Student, detail: str = "") -> dict[str, str]:
         limits = self.job.limits
+        gpu_mb = limits.gpu_memory_mb or (self.device.memory_mb if self.device else 0)
         status = (student.sandbox.exit or Exit(0)).status
-        shown = ""
-        if not student.hidden:  # a status can carry a hidden value
+        shown = asked = ""
+        if not student.hidden:  # a status can carry a hidden value, and so can a text of the student's process
+            asked = gpu_memory.asked_for(detail)
             shown = f" (exit status {status})" if status >= 0 else f" ({signal.Signals(-status).name})"
         return {
             "status": shown,
             "memory": messages.megabytes(limits.memory_mb),
+            "gpu": messages.gpu(asked, gpu_mb),
+            "gpu_limit": messages.megabytes(limits.gpu_memory_mb),
             "call": messages.seconds(limits.call_s),
             "wall": messages.seconds(limits.wall_s),
             "cpu": messages.seconds(limits.cpu_s),

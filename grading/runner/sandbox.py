@@ -106,6 +106,10 @@ class Sandbox:
         self._scratch = []
         self._watch.close()
 
+    def pids(self) -> list[int]:
+        """The numbers of its processes, as this process sees them."""
+        return [] if self.ended else self._watch.pids()
+
     def fault(self) -> Fault:
         """Which of its caps it has passed."""
         return self._last_fault if self.ended else self._watch.fault(self._scratch)

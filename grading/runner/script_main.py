@@ -18,7 +18,7 @@ import types
 from pathlib import Path
 from typing import Any, NoReturn
 
-from grading.runner import messages, notebook
+from grading.runner import gpu_memory, messages, notebook
 from grading.runner.confine import confine
 from grading.runner.entry import NOTEBOOK
 from grading.runner.loading import HAND_IN, described_failure, is_memory
@@ -93,7 +93,7 @@ def _be_the_script(job: dict[str, Any], argument: dict[str, Any], said: int) -> 
 
     _, hard = resource.getrlimit(resource.RLIMIT_CPU)
     resource.setrlimit(resource.RLIMIT_CPU, (min(int(job["cpu_s"]) + 1, hard), hard))
-    begin(argument["seed"], argument["threads"])
+    begin(argument["seed"], argument["threads"], argument["gpu_memory_mb"])
     status = 1
     try:
         status = _run(job["script"], job["arguments"])
@@ -105,7 +105,7 @@ def _be_the_script(job: dict[str, Any], argument: dict[str, Any], said: int) -> 
         status = _status(end.code)
     except BaseException as error:  # noqa: BLE001 - whatever a script raises is how it ended
         with contextlib.suppress(BaseException):
-            _tell(job["script"], error, said)
+            _tell(job["script"], error, said, argument["gpu_memory_mb"])
     finally:
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(BaseException):
@@ -151,7 +151,7 @@ def _status(code: object) -> int:
     return 1
 
 
-def _tell(script: str, error: BaseException, said: int) -> None:
+def _tell(script: str, error: BaseException, said: int, gpu_memory_mb: int) -> None:
     """Why it stopped: as Python would print it, and in one sentence for the page."""
     if isinstance(error, notebook.UnreadableError):
         sentence = str(error)
@@ -160,5 +160,11 @@ def _tell(script: str, error: BaseException, said: int) -> None:
         while trace and not trace.tb_frame.f_code.co_filename.startswith(f"{HAND_IN}/"):
             trace = trace.tb_next
         traceback.print_exception(error.with_traceback(trace))
-        sentence = "" if is_memory(error) else described_failure(script, error, messages.SCRIPT_RAISED)
-    os.write(said, (sentence or messages.SCRIPT_MEMORY.format(file=script)).encode("utf-8", "replace")[:_TEXT])
+        if gpu_memory.ran_out(error):
+            told = messages.gpu(gpu_memory.asked_for(str(error)), gpu_memory_mb)
+            sentence = messages.SCRIPT_GPU_MEMORY.format(file=script, gpu=told)
+        elif is_memory(error):
+            sentence = messages.SCRIPT_MEMORY.format(file=script)
+        else:
+            sentence = described_failure(script, error, messages.SCRIPT_RAISED)
+    os.write(said, sentence.encode("utf-8", "replace")[:_TEXT])

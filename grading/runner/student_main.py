@@ -18,5 +18,5 @@ def main(argument: dict[str, Any]) -> None:
     channel = socket.socket(fileno=CHANNEL)
     channel.setblocking(False)
     with contextlib.suppress(BaseException):
-        Answerer(channel, argument["seed"], argument["threads"], FILES).serve()
+        Answerer(channel, argument["seed"], argument["threads"], FILES, argument["gpu_memory_mb"]).serve()
     os._exit(0)

@@ -75,6 +75,9 @@ class Watch:
             os.close(self._pidfd)
             self._pidfd = -1
 
+    def pids(self) -> list[int]:
+        return family(self._first)[0] if self._first else []
+
     def fault(self, scratch: Sequence[int]) -> Fault:
         """Which cap was passed. `scratch`: descriptors of the sandbox's tmpfs directories."""
         pids, parents = family(self._first) if self._first else ([], 0)

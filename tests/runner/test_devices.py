@@ -2,7 +2,6 @@
 
 import json
 import os
-import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +12,7 @@ from grading.runner import devices
 from grading.runner.devices import Device, DeviceError, find, kind_of, parse, used_mb
 from grading.runner.runtimes import Runtime
 from tests.conftest import missing
+from tests.runner.driver import driver
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -28,16 +28,6 @@ GPU 0: NVIDIA A100-SXM4-40GB (UUID: GPU-11111111-2222-3333-4444-555555555555)
 GPU 1: NVIDIA H200 (UUID: GPU-66666666-7777-8888-9999-000000000000)
 """
 FIRST, SECOND = "GPU-11111111-2222-3333-4444-555555555555", "GPU-66666666-7777-8888-9999-000000000000"
-
-
-def driver(folder: Path, listing: str, table: str, status: int = 0) -> dict[str, str]:
-    """An environment in whose PATH a program answers as the driver's does."""
-    (folder / "listing").write_text(listing)
-    (folder / "table").write_text(table)
-    program = folder / "nvidia-smi"
-    program.write_text(f'#!/bin/sh\n[ "$1" = -L ] && cat {folder}/listing || cat {folder}/table\nexit {status}\n')
-    program.chmod(program.stat().st_mode | stat.S_IXUSR)
-    return {"PATH": f"{folder}:{os.environ['PATH']}"}
 
 
 @pytest.mark.parametrize(

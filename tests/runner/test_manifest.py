@@ -104,6 +104,19 @@ def test_a_component_may_have_due_times_of_its_own(folder: Path) -> None:
     assert practice.due == "2023-10-29 23:59"
 
 
+def test_a_gpus_memory_can_be_limited_where_there_is_one(folder: Path) -> None:
+    def limit(value: str) -> int:
+        gpu = TOML.replace("hand_ins_per_day = 12", 'queue = "gpu.a100"').replace("wall_s = 30", value)
+        (folder / "homework.toml").write_text(gpu)
+        practice = load_manifest(folder).component("practice")
+        assert practice is not None
+        return practice.limits.gpu_memory_mb
+
+    assert (limit("gpu_memory_mb = 4096"), limit("")) == (4096, 0)
+    with pytest.raises(ManifestError, match=r"gpu_memory_mb = 0 is refused; it must be a whole number from 256 to 1048576\."):
+        limit("gpu_memory_mb = 0")
+
+
 MISTAKES = [
     (
         "weight = 1",
@@ -183,10 +196,16 @@ MISTAKES = [
         "memory_mb = 1024",
         "memory = 1024",
         "memory is not a known key (did you mean memory_mb?)",
-        "call_s, cpu_s, file_mb, files, memory_mb, output_kb, processes, threads, tmp_mb or wall_s.",
+        "call_s, cpu_s, file_mb, files, gpu_memory_mb, memory_mb, output_kb, processes, threads, tmp_mb or wall_s.",
     ),
     ("hand_ins_per_day = 12", 'queue = "fast"', 'queue = "fast" is not known; accepted: cpu, gpu or gpu.<kind>.', ""),
     ("memory_mb = 1024", "memory_mb = 32", "memory_mb = 32 is refused; it must be a whole number from 64 to 1048576.", ""),
+    (
+        "memory_mb = 1024",
+        "gpu_memory_mb = 4096",
+        'gpu_memory_mb = 4096 is without effect, since queue = "cpu" has no GPU; leave the line out.',
+        "",
+    ),
     ("[practice.limits]", "[practice.limits", "not valid TOML: Expected ']' at the end of a table declaration.", ""),
 ]
 
