@@ -1,0 +1,202 @@
+"""What a rerun would change: the old result of each hand-in beside the new one, with the reason, before anything counts.
+
+Points are those from the checks, before deductions and late penalties, which do not depend on the run.
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Literal
+
+from grading.policy.words import number
+
+Reason = Literal["waits", "unjudged", "stopped", "overtaken", "first", "same", "noise", "patched", "checks", "environment", "unsteady"]
+WITHOUT_RESULT: tuple[Reason, ...] = ("waits", "unjudged", "stopped")
+
+REASONS: Mapping[Reason, str] = {
+    "waits": "Not judged yet",
+    "unjudged": "Could not be judged",
+    "stopped": "Stopped",
+    "overtaken": "A newer result counts by now",
+    "first": "Had no score",
+    "same": "No difference",
+    "noise": "Within noise",
+    "patched": "Code patched",
+    "checks": "Checks changed",
+    "environment": "Python environment changed",
+    "unsteady": "Nothing changed but the result",
+}
+
+
+@dataclass(frozen=True)
+class Scored:
+    """One check of a result."""
+
+    id: str
+    title: str
+    points: Decimal
+    out_of: Decimal
+    judged: bool = True
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """A result as far as it is compared. `autograder` and `environment` are digests."""
+
+    run: int
+    points: Decimal
+    out_of: Decimal
+    checks: tuple[Scored, ...]
+    autograder: str
+    environment: str = ""
+
+
+@dataclass(frozen=True)
+class CheckChange:
+    """What happened to one check. `before` or `after` is None where the autograder has no such check; `words` says more."""
+
+    title: str
+    before: Decimal | None
+    after: Decimal | None
+    words: str
+    noise: bool = False
+
+    @property
+    def difference(self) -> Decimal:
+        return (self.after or Decimal(0)) - (self.before or Decimal(0))
+
+
+@dataclass(frozen=True)
+class Case:
+    """One hand-in of a rerun. `missing` says why there is no new result. `published`: its student knows the old score for good."""
+
+    old: Judgement | None
+    new: Judgement | None
+    missing: Literal["", "waits", "unjudged", "stopped"] = ""
+    patched: bool = False
+    by_hand: bool = False
+    published: bool = False
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """`may_apply`: accepting can put the new result in the old one's place. `advised`: it is ticked until staff say otherwise."""
+
+    reason: Reason
+    difference: Decimal | None
+    changes: tuple[CheckChange, ...]
+    may_apply: bool
+    advised: bool
+    flags: tuple[str, ...] = ()
+
+    @property
+    def words(self) -> str:
+        return REASONS[self.reason]
+
+    @property
+    def falls(self) -> bool:
+        return self.difference is not None and self.difference < 0
+
+
+def compare(case: Case, *, tolerances: Mapping[str, Decimal], changed: Collection[str] = ()) -> Comparison:
+    """The old and the new result of one hand-in. `tolerances`: points by check id, of the checks that declare one; `changed`: the ids of
+    the checks whose own code or settings are other ones now."""
+    old, new = case.old, case.new
+    if new is None:
+        return Comparison(case.missing or "waits", None, (), may_apply=False, advised=False, flags=_flags(case, None))
+    if old is not None and old.run > new.run:
+        return Comparison("overtaken", new.points - old.points, (), may_apply=False, advised=False, flags=_flags(case, None))
+    if old is None:
+        return Comparison("first", None, (), may_apply=not case.by_hand, advised=not case.by_hand, flags=_flags(case, None))
+    changes = tuple(_changes(old, new, tolerances, changed))
+    difference = new.points - old.points
+    reason = _reason(case, old, new, changes)
+    may = not case.by_hand
+    advised = may and reason not in {"noise", "unsteady"} and not (case.published and difference < 0)
+    return Comparison(reason, difference, changes, may, advised, _flags(case, difference))
+
+
+def _flags(case: Case, difference: Decimal | None) -> tuple[str, ...]:
+    flags = []
+    if case.by_hand:
+        flags.append("Graded by hand: that score stands")
+    if case.published and difference is not None and difference < 0:
+        flags.append("Falls after publishing")
+    return tuple(flags)
+
+
+def _reason(case: Case, old: Judgement, new: Judgement, changes: Sequence[CheckChange]) -> Reason:
+    """Noise comes first: what a lucky draw could have done as well is no ground for another score."""
+    if not changes and old.points == new.points:
+        return "same"
+    if changes and all(change.noise for change in changes):
+        return "noise"
+    if case.patched:
+        return "patched"
+    if old.autograder != new.autograder:
+        return "checks"
+    if old.environment and new.environment and old.environment != new.environment:
+        return "environment"
+    return "unsteady"
+
+
+def _changes(old: Judgement, new: Judgement, tolerances: Mapping[str, Decimal], changed: Collection[str]) -> Iterable[CheckChange]:
+    """Every check whose points or worth differ, in the new result's order, then those that are gone."""
+    before = {check.id: check for check in old.checks}
+    for check in new.checks:
+        was = before.pop(check.id, None)
+        if was is None:
+            yield CheckChange(check.title, None, check.points, f"new check, {number(check.points)} of {number(check.out_of)}")
+        elif (was.points, was.out_of) != (check.points, check.out_of):
+            steady = was.out_of == check.out_of and was.judged and check.judged
+            noise = steady and abs(check.points - was.points) <= tolerances.get(check.id, Decimal(0))
+            yield CheckChange(check.title, was.points, check.points, _words(was, check, own_code=check.id in changed), noise)
+    for was in before.values():
+        yield CheckChange(was.title, was.points, None, f"no check any more, was {number(was.points)} of {number(was.out_of)}")
+
+
+def _words(was: Scored, now: Scored, *, own_code: bool) -> str:
+    words = f"{number(was.points)} → {number(now.points)}"
+    words += f" of {number(now.out_of)}" if was.out_of == now.out_of else f", of {number(was.out_of)} → of {number(now.out_of)}"
+    if was.judged and not now.judged:
+        words += ", could not be judged now"
+    elif now.judged and not was.judged:
+        words += ", could not be judged before"
+    return words + (", its check changed" if own_code else "")
+
+
+@dataclass(frozen=True)
+class Totals:
+    """A rerun in numbers. `mean` is of the differences that there are."""
+
+    up: int
+    down: int
+    same: int
+    first: int
+    waiting: int
+    unjudged: int
+    mean: Decimal | None
+
+
+def totals(rows: Iterable[Comparison]) -> Totals:
+    found = list(rows)
+    differences = [row.difference for row in found if row.difference is not None and row.reason != "overtaken"]
+    return Totals(
+        up=sum(one > 0 for one in differences),
+        down=sum(one < 0 for one in differences),
+        same=sum(one == 0 for one in differences),
+        first=sum(row.reason == "first" for row in found),
+        waiting=sum(row.reason == "waits" for row in found),
+        unjudged=sum(row.reason in {"unjudged", "stopped"} for row in found),
+        mean=sum(differences, Decimal(0)) / len(differences) if differences else None,
+    )
+
+
+def spread(scores: Sequence[Decimal | None], many: int) -> list[int]:
+    """The places of `many` of the scores, evenly chosen from the lowest to the highest; those without a score count as lowest."""
+    order = sorted(range(len(scores)), key=lambda at: (scores[at] is not None, scores[at] or Decimal(0), at))
+    if many >= len(order):
+        return sorted(order)
+    if many == 1:
+        return [order[len(order) // 2]]
+    return sorted({order[round(place * (len(order) - 1) / (many - 1))] for place in range(many)})
