@@ -4,7 +4,7 @@ from django.http import Http404, HttpRequest
 
 from courseapp.access import member as member_of
 from courseapp.models import Enrollment
-from grading.models import Component, GpuSlot, Homework, OutputFile, Run, Submission, SubmissionFile
+from grading.models import Component, GpuSlot, Homework, OutputFile, Rerun, Run, Submission, SubmissionFile
 from grading.queries import turns
 from grading.queries.due import released_now
 
@@ -74,7 +74,7 @@ def submission_file(found: Submission, pk: int) -> SubmissionFile:
 
 def output_file(found: Submission, pk: int) -> OutputFile:
     """A file that a run of the hand-in left behind: it is shown to whoever sees what the run printed."""
-    row = OutputFile.objects.filter(result__run__submission=found, pk=pk).first()
+    row = OutputFile.objects.filter(result__run__submission=found, result__run__proposed=False, pk=pk).first()
     if row is None:
         raise Http404
     return row
@@ -83,7 +83,7 @@ def output_file(found: Submission, pk: int) -> OutputFile:
 def run_read(member: Enrollment, pk: int) -> Run:
     """A run of a hand-in that the member may read."""
     found = Run.objects.select_related("result").filter(pk=pk).first()
-    if found is None:
+    if found is None or (found.proposed and not member.is_staff):
         raise Http404
     submission_read(member, found.submission_id)
     return found
@@ -153,6 +153,15 @@ def run(member: Enrollment, pk: int) -> Run:
     """A run of the course, for its staff."""
     rows = Run.objects.select_related("submission__component__homework__course", "submission__enrollment")
     found = rows.filter(pk=pk, submission__component__homework__course=member.course_id).first()
+    if found is None or not member.is_staff:
+        raise Http404
+    return found
+
+
+def rerun(member: Enrollment, pk: int) -> Rerun:
+    """A rerun of the course, for its staff."""
+    rows = Rerun.objects.select_related("component__homework__course__policy", "component__homework__bundle", "asked_by", "decided_by")
+    found = rows.filter(pk=pk, component__homework__course=member.course_id).first()
     if found is None or not member.is_staff:
         raise Http404
     return found

@@ -172,6 +172,8 @@ def _go_on(smoke: Run) -> Run:
         seed=smoke.seed,
         purpose=purpose,
         requested_by=smoke.requested_by,
+        rerun_id=smoke.rerun_id,
+        proposed=smoke.proposed,
         created_at=now,
         not_before=now,
     )
@@ -410,6 +412,8 @@ def _job(run: Run) -> Job:
     try:
         bundle = blobs.read(run.bundle.digest)
         files = {file.path: blobs.read(file.sha256) for file in run.submission.files.all()}
+        if run.rerun is not None:
+            files |= {file.path: blobs.read(file.sha256) for file in run.rerun.files.all()}
     except OSError as error:
         raise LoadError(f"A file of the run cannot be read from the store: {error}") from error
     return Job(

@@ -12,6 +12,7 @@ from grading.models.homework import (
     SubmissionFile,
 )
 from grading.models.queue import QueuePause, RunIncident
+from grading.models.reruns import Rerun, RerunFile, RerunItem
 from grading.models.runs import GpuGrant, GpuSlot, GpuUse, OutputFile, QueueShare, Run, RunCurves, RunLog, RunnerHost, RunResult
 
 __all__ = [
@@ -29,6 +30,9 @@ __all__ = [
     "OutputFile",
     "QueuePause",
     "QueueShare",
+    "Rerun",
+    "RerunFile",
+    "RerunItem",
     "Run",
     "RunCurves",
     "RunIncident",

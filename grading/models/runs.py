@@ -45,6 +45,10 @@ class Run(models.Model):
     seed = models.BigIntegerField(help_text="Draws the hidden inputs; kept for a rerun that can be compared.")
     purpose = models.PositiveSmallIntegerField(choices=Purpose.choices, default=Purpose.HAND_IN)
     requested_by = models.ForeignKey(Enrollment, models.PROTECT, null=True, blank=True, related_name="+")
+    rerun = models.ForeignKey("Rerun", models.PROTECT, null=True, blank=True, related_name="runs")
+    proposed = models.BooleanField(
+        default=False, help_text="Of a rerun that nobody has accepted: it counts nowhere, and only staff see it."
+    )
     created_at = models.DateTimeField()
     not_before = models.DateTimeField()
     claimed_at = models.DateTimeField(null=True, blank=True)

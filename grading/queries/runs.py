@@ -40,8 +40,8 @@ class Wait:
 
 
 def latest(submission: Submission) -> Run | None:
-    """The newest run of a hand-in, with its result and bundle. One statement."""
-    return submission.runs.select_related("result", "bundle", "requested_by").order_by("-pk").first()
+    """The newest run of a hand-in that is no proposal, with its result and bundle. One statement."""
+    return submission.runs.filter(proposed=False).select_related("result", "bundle", "requested_by").order_by("-pk").first()
 
 
 def state_word(run: Run) -> str:
@@ -54,9 +54,13 @@ def result_of(run: Run) -> RunResult | None:
 
 
 def judging(submissions: Iterable[Submission]) -> dict[int, Judging]:
-    """By submission id, for those that have a run; without outputs and single checks, and with the bundles. One statement."""
+    """By submission id, for those that have a run; without outputs and single checks, and with bundles and reruns. One statement.
+
+    What a rerun has found and nobody has accepted is left out: this is where it is decided which result counts.
+    """
     found: dict[int, Judging] = {}
-    runs = Run.objects.filter(submission__in=[submission.pk for submission in submissions]).select_related("result", "bundle")
+    runs = Run.objects.filter(submission__in=[submission.pk for submission in submissions], proposed=False)
+    runs = runs.select_related("result", "bundle", "rerun")
     for run in runs.defer("result__output", "result__check_results", "result__provenance", "progress").order_by("pk"):
         result = result_of(run)
         if result is None or result.kind not in JUDGED:
@@ -75,7 +79,7 @@ def count_earlier(homework: Homework) -> int:
     """How many hand-ins have a score of an earlier version of the homework's autograder. One statement."""
     if homework.bundle is None:
         return 0
-    newest = Run.objects.filter(submission=OuterRef("pk"), result__kind__in=JUDGED).order_by("-pk")
+    newest = Run.objects.filter(submission=OuterRef("pk"), proposed=False, result__kind__in=JUDGED).order_by("-pk")
     judged = Submission.objects.filter(component__homework=homework).annotate(
         judged_by=Subquery(newest.values("bundle__autograder_digest")[:1])
     )

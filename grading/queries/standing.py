@@ -12,7 +12,7 @@ from courseapp.models import Enrollment
 from grading.models import Component, Run, RunResult, Submission
 from grading.policy.counts import Attempt, which_counts
 from grading.policy.late import Lateness
-from grading.policy.score import ComponentScore, component_score
+from grading.policy.score import ComponentScore, Deduction, component_score
 from grading.queries.due import Terms, all_terms
 from grading.queries.runs import JUDGED, Judging, by_earlier_version, judging
 
@@ -104,11 +104,14 @@ def _entry(row: Submission, component: Component, terms: Terms, judged: Judging 
 
 
 def score_of(terms: Terms, *, raw: Decimal, days_late: int, row: Submission, run: Run) -> ComponentScore:
+    """`run` comes with its rerun: what staff take off for a repair goes with the result of the repaired code."""
+    repaired = run.rerun if run.rerun is not None and run.rerun.repair_percent else None
     return component_score(
         terms.policy,
         raw=raw,
         possible=terms.possible,
         days_late=days_late,
+        deductions=[Deduction("not_runnable", repaired.repair_percent, repaired.reason)] if repaired else (),
         homework_possible=terms.homework_possible,
         due=terms.due.due,
         received=row.counted_at,

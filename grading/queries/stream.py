@@ -125,7 +125,8 @@ def section(reader: Enrollment, submission: Submission, run: Run | None, beside:
 
 def _others(reader: Enrollment, submission: Submission, run: Run) -> list[dict[str, Any]]:
     """Runs of the component that have curves: the hand-in's own student's first, then, for staff, the newest of everybody else."""
-    rows = RunCurves.objects.filter(token=F("run__token"), run__component=submission.component_id).exclude(run=run)
+    rows = RunCurves.objects.filter(token=F("run__token"), run__component=submission.component_id, run__proposed=False)
+    rows = rows.exclude(run=run)
     if not reader.is_staff:
         rows = rows.filter(run__submission__enrollment=reader)
     found = rows.defer("data").select_related("run__submission__enrollment").order_by("-run_id")[:MOST_OTHERS]

@@ -60,10 +60,18 @@ def page(reader: Enrollment, submission: Submission, beside: Run | None = None) 
             "state": entry.state,
             "autograded": standing.autograded,
             "confirm": _confirm(standing, entry) if mine and entry.state == Submission.State.UNCONFIRMED else None,
-            "may_rerun": reader.is_staff and standing.autograded,
+            "may_rerun": reader.is_staff and standing.autograded and entry.score is None,
+            "rerun_url": _rerun_url(reader, submission) if reader.may_manage and entry.score is not None else "",
             "may_choose": mine and not counts and not frozen and len(accepted) > 1 and entry in accepted,
         }
     )
+
+
+def _rerun_url(reader: Enrollment, submission: Submission) -> str:
+    """Where it can be run again without changing its score before that is accepted."""
+    homework = submission.component.homework
+    url = reverse("rerun-new", args=[reader.course.slug, homework.slug, submission.component.kind])
+    return f"{url}?hand_in={submission.pk}"
 
 
 def _with_curves(runs: list[Run], result: RunResult | None) -> Run | None:
@@ -98,7 +106,7 @@ def live(reader: Enrollment, submission: Submission) -> dict[str, Any]:
 
 def _runs(submission: Submission) -> list[Run]:
     """Newest first. Read before the standing: a run that ends in between is then shown as still going, and asked for again."""
-    return list(submission.runs.select_related("result", "bundle").order_by("-pk"))
+    return list(submission.runs.filter(proposed=False).select_related("result", "bundle", "rerun").order_by("-pk"))
 
 
 def _live(reader: Enrollment, submission: Submission, runs: list[Run], standing: Standing) -> dict[str, Any]:

@@ -360,9 +360,9 @@ def _runs(keys: Sequence[int]) -> list[Run]:
 
 def _failed() -> Q:
     """The newest run of a hand-in, where we could not bring it to its end or the assignment's own checks broke: staff must look."""
-    newer = Run.objects.filter(submission=OuterRef("submission"), pk__gt=OuterRef("pk"))
+    newer = Run.objects.filter(submission=OuterRef("submission"), pk__gt=OuterRef("pk"), proposed=False)
     broken = RunResult.objects.filter(kind=RunResult.Kind.ASSIGNMENT).values("run")
-    return (Q(state=Run.State.FAILED) | Q(pk__in=broken)) & ~Q(Exists(newer))
+    return Q(proposed=False) & (Q(state=Run.State.FAILED) | Q(pk__in=broken)) & ~Q(Exists(newer))
 
 
 def _staff_headline(rows: Sequence[StaffRow], course: Course, now: datetime) -> str:

@@ -215,7 +215,7 @@ def _hold_to_cap(component: Component, enrollment: Enrollment, received_at: date
     today = received_at.astimezone(zone).date()
     tomorrow = datetime.combine(today + timedelta(days=1), time.min, zone)
     mine = Submission.objects.filter(component=component, enrollment=enrollment, on_behalf_reason="")
-    ended = Run.objects.filter(submission=OuterRef("pk"))
+    ended = Run.objects.filter(submission=OuterRef("pk"), proposed=False)
     counted = mine.filter(received_at__gte=datetime.combine(today, time.min, zone), received_at__lt=tomorrow).exclude(
         Exists(ended.filter(state=Run.State.FAILED))
         & ~Exists(ended.filter(state=Run.State.DONE).exclude(result__kind=RunResult.Kind.SMOKE))

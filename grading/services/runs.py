@@ -57,7 +57,7 @@ def enqueue(*, submission: Submission, requested_by: Enrollment | None = None, s
 def rerun(*, submission: Submission, by: Enrollment) -> Run:
     """Judge the hand-in again, on the inputs of its first run and with the checks of today. A run that still waits serves."""
     Submission.objects.select_for_update().get(pk=submission.pk)
-    runs = list(submission.runs.all())
+    runs = list(submission.runs.filter(proposed=False))
     for run in runs:
         if run.state in WAITING:
             return run
