@@ -23,6 +23,12 @@ def points(value: Decimal | float | None, places: int = 2) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
+def signed(value: Decimal | float | None, places: int = 2) -> str:
+    """As `points`, with a plus sign above 0: +4, −2.5, 0."""
+    text = points(value, places)
+    return f"+{text}" if value is not None and value > 0 and text != "0" else text
+
+
 def filesize(size: int | None) -> str:
     """412 kB; a MB has 1024 × 1024 bytes, as in the limits."""
     if size is None:

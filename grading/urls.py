@@ -2,7 +2,7 @@
 
 from django.urls import include, path
 
-from grading.views import export, handin, homework, queue, receipts, staff, submission
+from grading.views import export, handin, homework, queue, receipts, reruns, staff, submission
 
 urlpatterns = [
     path("c/<slug:course>/homework/", homework.index, name="homework-list"),
@@ -13,6 +13,15 @@ urlpatterns = [
     path("c/<slug:course>/homework/<slug:slug>/<slug:kind>/submit/", handin.submit, name="submit"),
     path("c/<slug:course>/homework/<slug:slug>/<slug:kind>/on-behalf/", handin.on_behalf, name="submit-on-behalf"),
     path("c/<slug:course>/homework/<slug:slug>/<slug:kind>/publish/", staff.publish, name="publish"),
+    path("c/<slug:course>/homework/<slug:slug>/<slug:kind>/reruns/", reruns.index, name="reruns"),
+    path("c/<slug:course>/homework/<slug:slug>/<slug:kind>/reruns/new/", reruns.new, name="rerun-new"),
+    path("c/<slug:course>/reruns/<int:pk>/", reruns.page, name="rerun"),
+    path("c/<slug:course>/reruns/<int:pk>/live/", reruns.live, name="rerun-live"),
+    path("c/<slug:course>/reruns/<int:pk>/table.csv", reruns.table, name="rerun-table"),
+    path("c/<slug:course>/reruns/<int:pk>/go-on/", reruns.go_on, name="rerun-go-on"),
+    path("c/<slug:course>/reruns/<int:pk>/stop/", reruns.stop, name="rerun-stop"),
+    path("c/<slug:course>/reruns/<int:pk>/accept/", reruns.accept, name="rerun-accept"),
+    path("c/<slug:course>/reruns/<int:pk>/discard/", reruns.discard, name="rerun-discard"),
     path("c/<slug:course>/submissions/<int:pk>/", submission.page, name="submission"),
     path("c/<slug:course>/submissions/<int:pk>/live/", submission.live, name="submission-live"),
     path("c/<slug:course>/submissions/<int:pk>/confirm/", handin.confirm, name="submission-confirm"),

@@ -13,7 +13,7 @@ from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
 from courseapp import blobs
 from courseapp.models import Enrollment, Role
-from grading.models import GpuSlot, Homework, OutputFile, Submission
+from grading.models import GpuSlot, Homework, OutputFile, Rerun, Submission
 from tests import factories
 
 pytestmark = pytest.mark.django_db
@@ -39,12 +39,21 @@ TABLE: dict[str, tuple[str, str]] = {
     "submit": ("POST", "bad bad no no no no login"),
     "submit-on-behalf": ("GET", "no no no no in in login"),
     "publish": ("POST", "no no no no no to login"),
+    "reruns": ("GET", "no no no in in in login"),
+    "rerun-new": ("GET", "no no no no in in login"),
+    "rerun": ("GET", "no no no in in in login"),
+    "rerun-live": ("GET", "no no no in in in login"),
+    "rerun-table": ("GET", "no no no in in in login"),
+    "rerun-go-on": ("POST", "no no no no to to login"),
+    "rerun-stop": ("POST", "no no no no to to login"),
+    "rerun-accept": ("POST", "no no no no to to login"),
+    "rerun-discard": ("POST", "no no no no to to login"),
     "submission": ("GET", OWNER_AND_STAFF),
     "submission-live": ("GET", OWNER_AND_STAFF),
     "run-stream": ("GET", OWNER_AND_STAFF),
     "submission-confirm": ("POST", "to no no no no no login"),
     "submission-choose": ("POST", "to no no no no no login"),
-    "submission-rerun": ("POST", "no no no to to to login"),
+    "submission-rerun": ("POST", "no no no no to to login"),  # it has a score: what a grader may run at once has none
     "submission-cancel": ("POST", "to no no to to to login"),
     "submission-diff": ("GET", OWNER_AND_STAFF),
     "submission-file": ("GET", OWNER_AND_STAFF),
@@ -123,6 +132,8 @@ def people(submission: Submission) -> dict[str, Enrollment | None]:
 def address(name: str, submission: Submission) -> str:
     homework = submission.component.homework
     course = homework.course.slug
+    by = Enrollment.objects.filter(role=Role.TA).first() or submission.enrollment
+    rerun, _ = Rerun.objects.get_or_create(component=submission.component, defaults={"asked_by": by, "created_at": factories.ON_TIME})
     arguments: dict[str, list[object]] = {
         "healthz": [],
         "readyz": [],
@@ -156,6 +167,9 @@ def address(name: str, submission: Submission) -> str:
         "submit": [course, homework.slug, "practice"],
         "submit-on-behalf": [course, homework.slug, "practice"],
         "publish": [course, homework.slug, "practice"],
+        "reruns": [course, homework.slug, "practice"],
+        **{other: [course, rerun.pk] for other in TABLE if other == "rerun" or other.startswith("rerun-")},
+        "rerun-new": [course, homework.slug, "practice"],
         "run-stream": [course, submission.runs.get().pk],
         "submission-file": [course, submission.pk, submission.files.get().pk],
         "submission-file-raw": [course, submission.pk, submission.files.get().pk],

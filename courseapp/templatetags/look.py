@@ -21,6 +21,7 @@ from courseapp.upload_box import UploadBox
 register = template.Library()
 register.filter("points", formats.points)
 register.filter("fixed", formats.fixed)
+register.filter("signed", formats.signed)
 register.filter("filesize", formats.filesize)
 register.filter("duration", formats.duration)
 

@@ -9,13 +9,13 @@ from django.urls import reverse
 from django.views.decorators.http import require_POST, require_safe
 
 from courseapp import downloads
-from courseapp.access import member, staff
+from courseapp.access import manager, member, staff
 from grading import access
 from grading.queries import comparing
 from grading.queries import stream as streams
 from grading.queries import submission as queries
 from grading.queries.runs import latest
-from grading.services import runs
+from grading.services import reruns, runs
 
 _DIGITS = 9  # of a place in a log
 
@@ -56,10 +56,15 @@ def _number(text: str) -> int:
 @login_required
 @require_POST
 def rerun(request: HttpRequest, course: str, pk: int) -> HttpResponse:
+    """At once where there is no score yet. Where there is one, the new result is a proposal: TAs and instructors accept it or not."""
     by = staff(request, course)
     submission = access.submission_read(by, pk)
+    if reruns.has_score(submission):
+        by = manager(request, course)
+        component = submission.component
+        return redirect(f"{reverse('rerun-new', args=[course, component.homework.slug, component.kind])}?hand_in={submission.pk}")
     run = runs.rerun(submission=submission, by=by)
-    messages.success(request, f"Run {run.pk} is queued. The earlier result stands until it ends.")
+    messages.success(request, f"Run {run.pk} is queued.")
     return redirect("submission", course, pk)
 
 

@@ -187,11 +187,22 @@ def test_an_instructor_publishes_once_and_the_first_time_stands(homework: Homewo
     assert (first is not None, factories.component(homework, "practice").published_at) == (True, first)
 
 
-def test_staff_run_a_hand_in_again_and_the_old_result_stays(homework: Homework) -> None:
+def test_staff_run_again_at_once_what_has_no_score(homework: Homework) -> None:
     submission = judged(homework, member(homework.course))
-    signed_in(member(homework.course, Role.TA)).post(reverse("submission-rerun", args=[homework.course.slug, submission.pk]))
+    RunResult.objects.update(kind=RunResult.Kind.ASSIGNMENT)
+    signed_in(member(homework.course, Role.GRADER)).post(reverse("submission-rerun", args=[homework.course.slug, submission.pk]))
     runs = submission.runs.order_by("pk")
     assert ([run.state for run in runs], runs[1].seed == runs[0].seed, RunResult.objects.count()) == (["done", "queued"], True, 1)
+
+
+def test_running_a_scored_hand_in_again_is_a_rerun_that_has_to_be_accepted(homework: Homework) -> None:
+    submission = judged(homework, member(homework.course))
+    ta = signed_in(member(homework.course, Role.TA))
+    answer = ta.post(reverse("submission-rerun", args=[homework.course.slug, submission.pk]))
+    new = reverse("rerun-new", args=[homework.course.slug, homework.slug, "practice"]) + f"?hand_in={submission.pk}"
+    assert (answer["Location"], submission.runs.count()) == (new, 1)
+    page = ta.get(page_of(submission)).content.decode()
+    assert (f'href="{new}"' in page, "Run again" in page) == (True, False)
 
 
 @pytest.mark.parametrize("count", [1, 3])

@@ -228,7 +228,7 @@ def test_each_is_told_what_to_do(homework: Homework, submission: Submission, stu
     of_student = signed_in(student).get(page_of(submission)).content.decode()
     of_staff = signed_in(grader).get(page_of(submission)).content.decode()
     assert "there is nothing for you to do, and this score stands until then." in of_student
-    assert "Run the hand-in again to judge it by today’s; until then this score stands." in of_staff
+    assert "A rerun shows what today’s would give; until one is accepted this score stands." in of_staff
     listed = signed_in(grader).get(reverse("homework-staff", args=[homework.course.slug, homework.slug])).content.decode()
     assert "1 of the practice scores is of an earlier version of the autograder." in re.sub(r"\s+", " ", listed)
 

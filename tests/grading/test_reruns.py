@@ -1,0 +1,387 @@
+"""Reruns: what they would change is seen by staff only, and counts once they accept it."""
+
+import sys
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from django.conf import LazySettings
+from django.test import Client
+from django.urls import reverse
+from pytest_django import DjangoAssertNumQueries
+
+from courseapp.clock import database_now
+from courseapp.models import Enrollment, OutboxMail, Role
+from grading import execution
+from grading.models import Bundle, Component, Rerun, RerunItem, Run, Submission
+from grading.queries import reruns as queries
+from grading.queries import runs as run_queries
+from grading.queries.standing import standing_of
+from grading.queries.submission import live
+from grading.runner.outcome import CheckResult, Outcome
+from grading.services import reruns, runs
+from tests.grading import making
+
+pytestmark = pytest.mark.django_db
+
+NAMES = ("ada", "bob", "cyd", "dan", "eve", "fay", "gus")
+
+
+@pytest.fixture
+def component(tmp_path: Path, settings: LazySettings) -> Component:
+    settings.RUNTIME_PYTHON = sys.executable  # any interpreter is a runtime, and nothing is executed here
+    return making.homework(tmp_path / "plus-one", score_release="at_once", due_wall="2099-10-01 23:59")
+
+
+@pytest.fixture
+def ta(component: Component) -> Enrollment:
+    return making.person(component.homework.course, "tom", Role.TA)
+
+
+def outcome(points: int, kind: str = "ok") -> Outcome:
+    """4 points are the visible check's, 6 the hidden one's."""
+    visible, hidden = points % 6 and 4, 6 if points >= 6 else 0
+    checks = (
+        CheckResult("plus-one", "answer(x) is x + 1", Decimal(visible), Decimal(4), bool(visible), True, "visible"),
+        CheckResult("plus-one-hidden", "more often", Decimal(hidden), Decimal(6), bool(hidden), True, "hidden"),
+    )
+    return Outcome(kind, Decimal(points), Decimal(10), 1.0, checks=checks, provenance={"runtime_digest": "e"})  # type: ignore[arg-type]
+
+
+def judge(points: dict[int, int] | int, kind: str = "ok") -> None:
+    """Everything that waits, with these points, by hand-in or for all."""
+    while claimed := execution.claim("cpu", "w"):
+        assert claimed.run.submission_id is not None
+        of_run = points if isinstance(points, int) else points[claimed.run.submission_id]
+        assert execution.finish(claimed.run, claimed.token, outcome(of_run, kind))
+
+
+def judged(component: Component, name: str, points: int) -> Submission:
+    made = making.submission(component, name)
+    runs.enqueue(submission=made)
+    judge(points)
+    return made
+
+
+def load_other_checks(component: Component) -> None:
+    """As `load_course` does when checks.py has changed."""
+    homework = component.homework
+    homework.bundle = Bundle.objects.create(digest="b" * 64, autograder_digest="b" * 64, size=1)
+    homework.save()
+
+
+def score(submission: Submission) -> float | None:
+    fresh = Submission.objects.select_related("component__homework__course", "component__homework__bundle", "enrollment").get(
+        pk=submission.pk
+    )
+    entry = next(one for one in standing_of(fresh.component, fresh.enrollment).entries if one.submission == fresh)
+    return float(entry.score.final) if entry.score else None
+
+
+def points(row: queries.Row) -> float | None:
+    return None if row.comparison.difference is None else float(row.comparison.difference)
+
+
+def accept_advised(rerun: Rerun, by: Enrollment) -> reruns.Accepted:
+    table = queries.table(Rerun.objects.get(pk=rerun.pk))
+    ticked = {row.item.pk for row in table.differing if row.comparison.advised}
+    return reruns.accept(rerun=rerun, by=by, items=ticked, seen=table.version, same=True)
+
+
+def test_a_rerun_counts_nowhere_until_it_is_accepted(component: Component, ta: Enrollment) -> None:
+    submission = judged(component, "ada", 10)
+    student = submission.enrollment
+    load_other_checks(component)
+    rerun = reruns.start(component=component, submissions=[submission], by=ta, reason="The bound was too narrow.")
+    assert rerun.state == Rerun.State.ALL
+    run = rerun.runs.get()
+    first = submission.runs.order_by("pk").first()
+    assert first is not None
+    assert (run.seed, run.purpose, run.enrollment, run.proposed) == (first.seed, Run.Purpose.RERUN, ta, True)
+    before = live(student, submission)
+    assert (before["run"], before["polling"]) == (first, False)
+    judge(4)
+    after = live(student, submission)
+    assert (after["version"], after["result"].points, score(submission)) == (before["version"], Decimal(10), 10)
+    assert run_queries.latest(submission) == first
+    assert run_queries.count_earlier(component.homework) == 1
+
+    done = accept_advised(rerun, ta)
+    assert (done, score(submission)) == (reruns.Accepted(1, 1), 4)
+    seen = live(student, submission)
+    assert (seen["result"].run_id, seen["result"].points) == (run.pk, 4)
+    assert run_queries.count_earlier(component.homework) == 0
+    item = rerun.items.get()
+    assert item.before is not None
+    assert (item.applied, item.before.points) == (True, Decimal(10))
+    mail = OutboxMail.objects.get()
+    assert (mail.to, "The bound was too narrow." in mail.body, "10" in mail.body) == (student.email, True, False)
+
+
+def test_a_student_reaches_nothing_of_a_proposal(component: Component, ta: Enrollment) -> None:
+    submission = judged(component, "ada", 10)
+    reruns.start(component=component, submissions=[submission], by=ta, reason="Again.")
+    judge(4)
+    run = Run.objects.get(proposed=True)
+    client, staff = Client(), Client()
+    assert submission.enrollment.user is not None
+    assert ta.user is not None
+    client.force_login(submission.enrollment.user)
+    staff.force_login(ta.user)
+    url = reverse("run-stream", args=[component.homework.course.slug, run.pk])
+    assert (client.get(url).status_code, staff.get(url).status_code) == (404, 200)
+    assert b"Again." not in client.get(reverse("submission", args=[component.homework.course.slug, submission.pk])).content
+
+
+def test_a_sample_comes_first_then_the_rest_then_the_chosen_rows_count(component: Component, ta: Enrollment) -> None:
+    made = [judged(component, name, points) for name, points in zip(NAMES, (10, 4, 6, 10, 0, 10, 4), strict=True)]
+    load_other_checks(component)
+    rerun = reruns.start(component=component, submissions=made, by=ta, reason="Stricter.")
+    sample = set(rerun.items.filter(sample=True).values_list("submission", flat=True))
+    assert (rerun.state, len(sample), rerun.runs.count()) == (Rerun.State.SAMPLE, reruns.SAMPLE, reruns.SAMPLE)
+    assert {int(score(one) or 0) for one in made if one.pk in sample} == {0, 4, 6, 10}
+    new = dict(zip([one.pk for one in made], (4, 10, 6, 10, 4, 6, 4), strict=True))
+    judge(new)
+    with pytest.raises(reruns.RerunError, match="Only a sample has been judged"):
+        accept_advised(rerun, ta)
+    assert reruns.go_on(rerun=rerun, by=ta) == 2
+    assert reruns.go_on(rerun=rerun, by=ta) == 0
+    with pytest.raises(reruns.RerunError, match="2 hand-ins not judged yet; wait for them, or stop them first"):
+        accept_advised(rerun, ta)
+    judge(new)
+
+    rerun.refresh_from_db()
+    table = queries.table(rerun)
+    rows = [(row.submission.enrollment.username or row.submission.enrollment.first_name, points(row)) for row in table.differing]
+    assert rows == [("Ada", -6), ("Fay", -4), ("Eve", 4), ("Bob", 6)]
+    assert {row.comparison.reason for row in table.differing} == {"checks"}
+    assert (table.totals.up, table.totals.down, table.totals.same, table.totals.mean) == (2, 2, 3, Decimal(0))
+    losers = {row.item.pk for row in table.differing if row.comparison.falls}
+    done = reruns.accept(rerun=rerun, by=ta, items={row.item.pk for row in table.differing} - losers, seen=table.version)
+    assert done == reruns.Accepted(2, 2)
+    assert [score(one) for one in made] == [10, 10, 6, 10, 4, 10, 4]
+    assert run_queries.count_earlier(component.homework) == 5  # those without a difference were not asked for either
+
+    later = queries.table(Rerun.objects.get(pk=rerun.pk))
+    assert [(points(row), row.item.applied) for row in later.differing] == [(-6, False), (-4, False), (4, True), (6, True)]
+    for act in (reruns.discard, reruns.go_on, reruns.stop):
+        with pytest.raises(reruns.RerunError, match=r"was accepted by Tom already\. Nothing was changed\."):
+            act(rerun=rerun, by=ta)
+    with pytest.raises(reruns.RerunError, match="was accepted by Tom already"):
+        accept_advised(rerun, ta)
+    assert OutboxMail.objects.count() == 2
+
+
+def test_discarding_ends_what_waits_and_leaves_every_score(component: Component, ta: Enrollment) -> None:
+    made = [judged(component, name, 10) for name in NAMES]
+    rerun = reruns.start(component=component, submissions=made, by=ta, reason="To see.")
+    claimed = execution.claim("cpu", "w")
+    assert claimed is not None
+    reruns.discard(rerun=rerun, by=ta)
+    assert not execution.finish(claimed.run, claimed.token, outcome(0))
+    assert set(rerun.runs.values_list("state", flat=True)) == {Run.State.CANCELLED}
+    assert [score(one) for one in made] == [10] * 7
+    rerun.refresh_from_db()
+    assert (rerun.state, rerun.decided_by, rerun.items.filter(applied=True).count()) == (Rerun.State.DISCARDED, ta, 0)
+
+
+def test_what_is_stopped_or_fails_keeps_its_old_result(component: Component, ta: Enrollment) -> None:
+    one, two, three = (judged(component, name, 10) for name in NAMES[:3])
+    load_other_checks(component)
+    rerun = reruns.start(component=component, submissions=[one, two, three], by=ta, reason="Again.")
+    claimed = [execution.claim("cpu", "w") for _ in range(2)]
+    assert claimed[0] is not None
+    assert claimed[1] is not None
+    execution.finish(claimed[0].run, claimed[0].token, outcome(4))
+    execution.finish(claimed[1].run, claimed[1].token, outcome(0, "assignment"))
+    assert reruns.stop(rerun=rerun, by=ta) == 1
+    table = queries.table(rerun)
+    assert [(row.comparison.reason, row.comparison.may_apply) for row in table.rows] == [
+        ("checks", True),
+        ("unjudged", False),
+        ("stopped", False),
+    ]
+    assert table.rows[1].state == "the assignment’s checks failed"
+    with pytest.raises(reruns.RerunError, match="these rows have no new result that may count: Bob #1, Cyd #1"):
+        reruns.accept(rerun=rerun, by=ta, items={row.item.pk for row in table.rows}, seen=table.version)
+    assert accept_advised(rerun, ta).applied == 1
+    assert [score(submission) for submission in (one, two, three)] == [4, 10, 10]
+
+
+def test_a_table_that_has_changed_since_is_not_accepted(component: Component, ta: Enrollment) -> None:
+    submission = judged(component, "ada", 10)
+    load_other_checks(component)
+    older, newer = (reruns.start(component=component, submissions=[submission], by=ta, reason="Again.") for _ in range(2))
+    judge(4)
+    seen = queries.table(older).version
+    accept_advised(newer, ta)
+    item = older.items.get()
+    with pytest.raises(reruns.RerunError, match=r"The table has changed since you saw it\. Nothing was accepted"):
+        reruns.accept(rerun=older, by=ta, items={item.pk}, seen=seen)
+    table = queries.table(older)
+    assert [(row.comparison.reason, row.comparison.may_apply) for row in table.rows] == [("overtaken", False)]
+
+
+def test_a_hand_in_that_could_not_be_judged_gets_its_first_score(component: Component, ta: Enrollment) -> None:
+    made = making.submission(component, "ada")
+    runs.enqueue(submission=made)
+    judge(0, "assignment")
+    rerun = reruns.start(component=component, submissions=[made], by=ta, reason="The checks were mended.")
+    judge(10)
+    assert accept_advised(rerun, ta) == reruns.Accepted(1, 1)
+    assert score(made) == 10
+
+
+def test_after_publishing_a_loss_is_flagged_and_not_ticked(component: Component, ta: Enrollment) -> None:
+    one, two = judged(component, "ada", 10), judged(component, "bob", 4)
+    Component.objects.filter(pk=component.pk).update(published_at=database_now())
+    component.refresh_from_db()
+    load_other_checks(component)
+    rerun = reruns.start(component=component, submissions=[one, two], by=ta, reason="Stricter.")
+    judge({one.pk: 4, two.pk: 10})
+    rows = [(row.comparison.advised, row.comparison.flags) for row in queries.table(rerun).rows]
+    assert rows == [(False, ("Falls after publishing",)), (True, ())]
+    accept_advised(rerun, ta)
+    assert (score(one), score(two)) == (10, 10)
+
+
+def test_a_repair_is_run_in_place_of_the_file_and_costs_its_percent(component: Component, ta: Enrollment) -> None:
+    submission = judged(component, "ada", 0)
+    before = set(submission.files.values_list("path", "sha256"))
+    rerun = reruns.start(
+        component=component,
+        submissions=[submission],
+        by=ta,
+        reason="The import of a missing module was taken out.",
+        files={"answer.py": b"def answer(x):\n    return x + 1  # repaired\n", "helper.py": b"\n"},
+        repair_percent=Decimal(20),
+    )
+    job = execution._job(rerun.runs.get())
+    assert sorted(job.files) == ["answer.py", "helper.py"]
+    assert b"repaired" in job.files["answer.py"]
+    judge(10)
+    row = queries.table(rerun).rows[0]
+    assert (row.comparison.reason, points(row)) == ("patched", 10)
+    accept_advised(rerun, ta)
+    assert score(submission) == 8
+    lines = live(submission.enrollment, submission)["score"].lines
+    assert [(line.item, line.points) for line in lines] == [("Raw points", 10), ("Repaired by staff before it ran", -2), ("Score", 8)]
+    assert lines[1].why == "The import of a missing module was taken out: 20 % of the 10 possible"
+    assert set(submission.files.values_list("path", "sha256")) == before
+
+
+@pytest.mark.parametrize(
+    ("values", "field", "message"),
+    [
+        ({"reason": "  "}, "reason", "Say why they are run again"),
+        ({"files": {"../answer.py": b""}}, "repaired", "The file name “../answer.py” is refused"),
+        ({"files": {"a.py": b"x" * (21 * 2**20)}}, "repaired", "a.py has 21 MB; accepted are 20 MB"),
+        ({"repair_percent": Decimal(20)}, "repair_percent", "Points for a repair are taken off only where files are replaced"),
+        ({"submissions": []}, "scope", "Choose at least one hand-in that has been judged"),
+    ],
+)
+def test_what_cannot_be_run_again_is_said(
+    component: Component, ta: Enrollment, values: dict[str, object], field: str, message: str
+) -> None:
+    given = {"submissions": [judged(component, "ada", 10)], "reason": "Again.", **values}
+    with pytest.raises(reruns.RerunError, match=message.replace("(", r"\(")) as refusal:
+        reruns.start(component=component, by=ta, **given)  # type: ignore[arg-type]  # the service's own arguments
+    assert refusal.value.field == field
+    assert not Rerun.objects.exists()
+
+
+def test_a_hand_in_that_waits_for_its_own_judging_is_left_out(component: Component, ta: Enrollment) -> None:
+    done, waiting = judged(component, "ada", 10), making.submission(component, "bob")
+    runs.enqueue(submission=waiting)
+    rerun = reruns.start(component=component, submissions=[done, waiting], by=ta, reason="Again.")
+    assert [item.submission for item in rerun.items.all()] == [done]
+
+
+def test_students_own_work_goes_before_a_rerun(component: Component, ta: Enrollment) -> None:
+    submission = judged(component, "ada", 10)
+    reruns.start(component=component, submissions=[submission], by=ta, reason="Again.")
+    own = runs.enqueue(submission=making.submission(component, "bob"))
+    order = [execution.claim("cpu", "w") for _ in range(2)]
+    assert [claimed.run.pk for claimed in order if claimed] == [own.pk, Run.objects.get(proposed=True).pk]
+
+
+def test_the_pages_take_as_many_statements_for_300_as_for_three(
+    component: Component, ta: Enrollment, client: Client, django_assert_max_num_queries: DjangoAssertNumQueries
+) -> None:
+    assert ta.user is not None
+    client.force_login(ta.user)
+    course = component.homework.course.slug
+    new = reverse("rerun-new", args=[course, component.homework.slug, "practice"])
+    for many, first in ((3, 0), (300, 3)):
+        made = [making.submission(component, f"s{number}") for number in range(first, many)]
+        for submission in made:
+            execution.record(making.run(submission, state=Run.State.DONE), outcome(10))
+        everything = list(component.submissions.all())
+        rerun = reruns.start(component=component, submissions=everything, by=ta, reason="Again.")
+        reruns.go_on(rerun=rerun, by=ta)
+        for run in rerun.runs.all():
+            execution.record(run, outcome(4))
+        Run.objects.filter(rerun=rerun).update(state=Run.State.DONE)
+        with django_assert_max_num_queries(24):
+            assert client.get(new).status_code == 200
+        page = reverse("rerun", args=[course, rerun.pk])
+        with django_assert_max_num_queries(18):
+            assert client.get(page).status_code == 200
+        assert RerunItem.objects.filter(rerun=rerun).count() == many
+
+
+def test_a_ta_chooses_on_the_page_and_downloads_the_table(component: Component, ta: Enrollment, client: Client) -> None:
+    ada, bob = judged(component, "ada", 10), judged(component, "bob", 10)
+    newer = judged(component, "ada", 4)
+    assert ta.user is not None
+    client.force_login(ta.user)
+    new = reverse("rerun-new", args=[component.homework.course.slug, component.homework.slug, "practice"])
+    page = client.get(new, {"hand_in": bob.pk}).content.decode()
+    assert (f'value="{bob.pk}" checked' in page, f'value="{ada.pk}" checked' in page) == (True, False)
+    assert "All that count (2)" in page
+    assert "All that were judged, also those that do not count (3)" in page
+    assert "earlier version of the autograder" not in page
+    refused = client.post(new, {"scope": "chosen", "reason": "Again."})
+    assert (refused.status_code, "Choose at least one hand-in" in refused.content.decode()) == (400, True)
+    for scope, expected in (("chosen", [newer]), ("counting", [ada, bob]), ("all", [ada, newer, bob])):
+        answer = client.post(new, {"scope": scope, "reason": "=Again.", "hand_in": [newer.pk]})
+        rerun = Rerun.objects.latest("pk")
+        assert answer["Location"] == reverse("rerun", args=[component.homework.course.slug, rerun.pk])
+        assert [item.submission for item in rerun.items.all()] == expected
+    judge(4)
+    rerun = Rerun.objects.get(items__submission=bob, items__rerun__items__submission=newer)
+    table = client.get(reverse("rerun-table", args=[component.homework.course.slug, rerun.pk])).content.decode().splitlines()
+    assert table == [
+        "Student,Hand-in,Old points,New points,Difference,Reason,Flags,Checks,Counts",
+        "Ada,1,10.00,4.00,-6.00,Nothing changed but the result,,more often: 6 → 0 of 6,no",
+        "Bob,1,10.00,4.00,-6.00,Nothing changed but the result,,more often: 6 → 0 of 6,no",
+        "Ada,2,4.00,4.00,0.00,No difference,,,no",
+    ]
+    everything = client.get(reverse("reruns", args=[component.homework.course.slug, component.homework.slug, "practice"])).content.decode()
+    assert everything.count("not decided") == 3
+
+
+def test_accepting_on_the_page_tells_what_counts_now(component: Component, ta: Enrollment, client: Client) -> None:
+    ada, bob = judged(component, "ada", 10), judged(component, "bob", 10)
+    load_other_checks(component)
+    rerun = reruns.start(component=component, submissions=[ada, bob], by=ta, reason="Stricter.")
+    assert ta.user is not None
+    client.force_login(ta.user)
+    course = component.homework.course.slug
+    live_page = reverse("rerun-live", args=[course, rerun.pk])
+    version = queries.table(rerun).version
+    assert (client.get(live_page).status_code, client.get(live_page, {"seen": version}).status_code) == (200, 204)
+    judge({ada.pk: 4, bob.pk: 10})
+    table = queries.table(rerun)
+    page = client.get(reverse("rerun", args=[course, rerun.pk])).content.decode()
+    item = table.differing[0].item.pk
+    assert f'name="item" value="{item}" aria-label="Accept Ada #1" checked' in page
+    assert "0 up, 1 down, 1 the same; mean difference −3 points." in page
+    sent = {"item": [item, "x"], "same": "yes", "seen": table.version}
+    accept = reverse("rerun-accept", args=[course, rerun.pk])
+    answer = client.post(accept, sent, follow=True).content.decode()
+    assert "2 new results count now; 1 student told." in answer
+    assert "2 of 2 new results count" in answer
+    again = client.post(accept, sent, follow=True).content.decode()
+    assert f"Rerun {rerun.pk} was accepted by Tom already. Nothing was changed." in again
+    assert (score(ada), score(bob), OutboxMail.objects.count()) == (4, 10, 1)
