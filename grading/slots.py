@@ -46,10 +46,11 @@ def report(host: str, devices: Iterable[Device], *, in_use: frozenset[str], faul
         values = {"host": host, "kind": device.kind, "memory_mb": device.memory_mb, "seen_at": now}
         slot, _ = GpuSlot.objects.select_for_update().update_or_create(uuid=device.uuid, defaults=values)
         if fault := faults.get(device.uuid):
-            slot.state, slot.run, slot.note = GpuSlot.State.QUARANTINED, None, fault
+            since = slot.quarantined_at if slot.state == GpuSlot.State.QUARANTINED else now
+            slot.state, slot.run, slot.note, slot.quarantined_at = GpuSlot.State.QUARANTINED, None, fault, since
         elif slot.state == GpuSlot.State.QUARANTINED or (slot.run and device.uuid not in in_use and slot.run.state != Run.State.RUNNING):
-            slot.state, slot.run, slot.note = GpuSlot.State.FREE, None, ""
-        slot.save(update_fields=["state", "run", "note"])
+            slot.state, slot.run, slot.note, slot.quarantined_at = GpuSlot.State.FREE, None, "", None
+        slot.save(update_fields=["state", "run", "note", "quarantined_at"])
 
 
 def week_of(run: Run, now: datetime) -> date:

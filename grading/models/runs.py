@@ -98,6 +98,7 @@ class GpuSlot(models.Model):
     run = models.OneToOneField(Run, models.SET_NULL, null=True, blank=True, related_name="held_slot", help_text="Who has it.")
     drained = models.BooleanField(default=False, help_text="Staff give it out no more; what runs on it ends.")
     note = models.TextField(blank=True, help_text="Why it is not given out.")
+    quarantined_at = models.DateTimeField(null=True, blank=True, help_text="Since when its host finds it faulty.")
     seen_at = models.DateTimeField()
 
     class Meta:

@@ -53,13 +53,25 @@ def find(environ: Mapping[str, str]) -> tuple[Device, ...]:
     return tuple(_found(_ask(program, "-L"), _ask(program, *_query("uuid,memory.total,pci.bus_id")))) if program else ()
 
 
-def used_mb(device: Device, environ: Mapping[str, str]) -> int | None:
-    """How much of its memory is in use now; None where nobody can tell. Raises DeviceError."""
+@dataclass(frozen=True)
+class State:
+    """How a GPU is now; None where nobody can tell. `errors`: of its memory, not corrected, since the driver has had it."""
+
+    used_mb: int | None = None
+    errors: int | None = None
+
+
+def look(device: Device, environ: Mapping[str, str]) -> State:
+    """Raises DeviceError when the driver does not answer, or has the GPU no more."""
     program = shutil.which("nvidia-smi", path=environ.get("PATH"))
     if not program or not device.uuid.startswith("GPU-"):
-        return None
-    rows = {row[0]: row[1] for row in _rows(_ask(program, *_query("uuid,memory.used")))}
-    return int(rows[device.uuid]) if rows.get(device.uuid, "").isdigit() else None
+        return State()
+    asked = _query("uuid,memory.used,ecc.errors.uncorrected.volatile.total")
+    # Of this one alone: one that is lost makes the program fail for all.
+    found = [row[1:] for row in _rows(_ask(program, *asked, f"--id={device.uuid}")) if row[0] == device.uuid and len(row) == 3]
+    if not found:
+        raise DeviceError(f"The driver lists the GPU {device.uuid} no more.")
+    return State(*(int(cell) if cell.isdigit() else None for cell in found[0]))
 
 
 def used_by_process(device: Device, environ: Mapping[str, str]) -> dict[int, int]:

@@ -117,7 +117,7 @@ def _try(host: Host, runtime: Runtime, gpu: Device) -> Tried:
 
 def _used(gpu: Device) -> int | None:
     try:
-        return devices.used_mb(gpu, os.environ)
+        return devices.look(gpu, os.environ).used_mb
     except DeviceError:
         return None
 

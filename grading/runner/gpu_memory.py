@@ -81,7 +81,7 @@ class Reader(threading.Thread):
         before: int | None = None
         while not self._over.is_set():
             try:
-                total = devices.used_mb(self._device, os.environ)
+                total = devices.look(self._device, os.environ).used_mb
                 if total is None:
                     return
                 before = min(total, devices.LEFT_MB) if before is None else before

@@ -7,6 +7,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 
@@ -24,22 +25,32 @@ from grading.runner.zygote import LaunchError, WarmUpError
 
 HELD_S = 10.0  # for the job before to let go
 COMES_BACK_S = 10.0
+ERRORS = "{count} errors of its memory could not be corrected. Reset it (nvidia-smi --gpu-reset --id={uuid}) or restart the machine."
+
+
+@dataclass
+class _Hold:
+    """A job's GPU, if it has one, and what became of that while it had it; empty for nothing."""
+
+    device: Device | None = None
+    failure: str = ""
 
 
 class Host:
     """Owns the sandboxes of this machine. `tier` says how they are caged, or why nothing runs.
 
     Nothing is run while one of the folders `private` lies where sandboxes can look. `gpus` are those that it may give to jobs, one job each
-    at a time, which the files in `locks` see to; `faults` says by UUID why one is not given out.
+    at a time, which the files in `locks` see to; `faults` says by UUID why one is not given out, until `look_again` finds it well.
     """
 
     def __init__(self, private: Iterable[Path] = (), *, gpus: Iterable[Device] = (), locks: Path | None = None) -> None:
         self.devices = {device.uuid: device for device in gpus}
-        self.faults = {device.uuid: device.fault for device in self.devices.values() if device.fault}
+        self.faults: dict[str, str] = {}
         self._locks = locks
         if self.devices and locks is None:
             raise ValueError("GPUs are given out by locks; name their folder")
         self._in_use: set[str] = set()
+        self._check(self.devices.values())
         self.tier, self._factory = tiers.probe()
         self._private = tuple(private)
         self._running = 0
@@ -54,6 +65,16 @@ class Host:
     def memory_guard(self) -> str:
         """What bounds the memory of a job; empty where nothing runs."""
         return self._factory.memory_guard if self._factory else ""
+
+    def try_again(self) -> bool:
+        """Where no sandbox held, look whether one does by now."""
+        if isinstance(self.tier, Refused):
+            former = self._factory
+            tier, self._factory = tiers.probe()
+            self.tier = tier
+            if former is not None:
+                former.close()
+        return not isinstance(self.tier, Refused)
 
     def warm(self, runtime: Runtime, *, fully: bool = False) -> str:
         """Import a runtime before its first job comes, `fully` with all that jobs may use; says why that cannot be."""
@@ -86,11 +107,14 @@ class Host:
         try:
             if fault := exposed(inspect_interpreter(job.runtime.python), self._private):
                 return _system(job, fault)
-            with self._held(job.device) as device:
+            with self._held(job.device) as hold:
                 say, cancel = on_progress or (lambda _progress: None), cancelled or threading.Event()
                 kind = ScriptRun if job.script else Run
-                with kind(job, self._factory, self.tier, say, cancel, device) as run:
-                    return run.execute()
+                with kind(job, self._factory, self.tier, say, cancel, hold.device) as run:
+                    outcome = run.execute()
+            # Only what is seen from outside counts: the student's process may say what it likes of the GPU.
+            lost = outcome.kind != "ok" or outcome.points < outcome.max_points
+            return _system(job, hold.failure) if hold.failure and lost else outcome
         except (LaunchError, WarmUpError, DeviceError) as error:
             return _system(job, str(error))
         except (OSError, subprocess.SubprocessError, ProtocolError) as error:
@@ -100,19 +124,21 @@ class Host:
                 self._running -= 1
 
     @contextlib.contextmanager
-    def _held(self, uuid: str) -> Iterator[Device | None]:
+    def _held(self, uuid: str) -> Iterator[_Hold]:
         """Have a GPU for oneself, by the machine's lock: whatever rows and workers say. Raises DeviceError."""
+        hold = _Hold(self.devices.get(uuid))
         if not uuid:
-            yield None
+            yield hold
             return
-        device = self.devices.get(uuid)
-        if device is None or self.faults.get(uuid):
-            raise DeviceError(self.faults.get(uuid) or f"this machine has no GPU {uuid}")
+        if hold.device is None:
+            raise DeviceError(f"this machine has no GPU {uuid}")
         with self._lock_file(uuid):
+            if fault := self.faults.get(uuid):
+                raise DeviceError(fault)
             try:
-                yield device
+                yield hold
             finally:
-                self._look_at(device)
+                hold.failure = self._look_at(hold.device)
 
     @contextlib.contextmanager
     def _lock_file(self, uuid: str) -> Iterator[None]:
@@ -140,21 +166,44 @@ class Host:
         """The UUIDs of the GPUs that a job of this host has now."""
         return frozenset(self._in_use)
 
-    def _look_at(self, device: Device) -> None:
-        """After a job: a GPU whose memory does not come back, or that does not answer, is not given out again by this host."""
+    def _look_at(self, device: Device) -> str:
+        """After a job: how the GPU itself has failed meanwhile. One that has, or whose memory does not come back, is given out no more."""
         deadline = time.monotonic() + COMES_BACK_S
         while True:
-            try:
-                used = devices.used_mb(device, os.environ)
-            except DeviceError as error:
-                self.faults[device.uuid] = str(error)
-                return
-            if used is None or used <= devices.LEFT_MB:
-                return
+            failure, used_mb = _state(device)
+            if failure or used_mb <= devices.LEFT_MB:
+                break
             if time.monotonic() > deadline:
-                self.faults[device.uuid] = f"{used} MB of its memory are in use {COMES_BACK_S:g} s after its last job."
-                return
+                self.faults[device.uuid] = f"{used_mb} MB of its memory are in use {COMES_BACK_S:g} s after its last job."
+                break
             time.sleep(0.2)
+        if failure:
+            self.faults[device.uuid] = failure
+        return failure
+
+    def look_again(self) -> None:
+        """Give those GPUs out again that are well by now: that answer, and whose memory is sound and idle."""
+        self._check([self.devices[uuid] for uuid in list(self.faults)])
+
+    def _check(self, gpus: Iterable[Device]) -> None:
+        """Note what is wrong with GPUs that no job has."""
+        for device in gpus:
+            failure, used_mb = _state(device)
+            if used_mb > devices.LEFT_MB:
+                failure = f"{used_mb} MB of its memory are in use, and no job has it."
+            if fault := device.fault or failure:
+                self.faults[device.uuid] = fault
+            else:
+                self.faults.pop(device.uuid, None)
+
+
+def _state(device: Device) -> tuple[str, int]:
+    """(how a GPU has failed, MB of its memory in use). One that has had errors of its memory is never given out, so those are new."""
+    try:
+        state = devices.look(device, os.environ)
+    except DeviceError as error:
+        return str(error), 0
+    return ERRORS.format(count=state.errors, uuid=device.uuid) if state.errors else "", state.used_mb or 0
 
 
 def _system(job: Job, reason: str) -> Outcome:

@@ -1,18 +1,25 @@
 """The machines that judge, as staff see them: which sandbox holds, who serves what, and what to do where nothing is run."""
 
+import resource
+import threading
+from contextlib import closing
 from datetime import timedelta
 
 import pytest
 from django.urls import reverse
 
 from courseapp import clock
+from courseapp.management.commands import runner_host
 from courseapp.models import Enrollment, Role
 from grading import execution
 from grading.models import Homework
 from grading.queries import runs as run_queries
 from grading.queries.hosts import GONE_AFTER, hosts
+from grading.runner.host import Host
+from grading.runner.tiers import Refused
 from grading.services.readiness import sandbox
 from tests import factories
+from tests.conftest import missing
 from tests.grading.test_homework_pages import signed_in
 
 pytestmark = pytest.mark.django_db
@@ -106,3 +113,39 @@ def test_readyz_names_each_hosts_tier_or_why_it_refuses() -> None:
     assert (sandbox().state, sandbox().detail) == ("ok", "a: namespaces, memory by cgroup v2")
     refusing("b", "gpu")
     assert (sandbox().state, sandbox().detail) == ("degraded", f"a: namespaces, memory by cgroup v2; b runs nothing: {WHY}")
+
+
+def refused_host() -> Host:
+    """One that was made without descriptors, of which a sandbox needs some."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+    try:
+        host = Host()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return host
+
+
+@pytest.mark.sandbox
+def test_a_machine_whose_sandbox_did_not_hold_is_tried_again_and_serves_from_then_on() -> None:
+    with closing(refused_host()) as host:
+        runner_host.report(host, ["cpu"])
+        [line] = hosts({"cpu"}).lines
+        assert (line.state, line.tier, line.refusal) == ("refusing", "", runner_host.in_words(host))
+        assert "Too many open files" in line.refusal
+        holds, stop = threading.Event(), threading.Event()
+        runner_host.try_again(host, holds, stop, 0.01)
+        if isinstance(host.tier, Refused):
+            missing(runner_host.in_words(host))
+        assert holds.is_set()
+        runner_host.report(host, ["cpu"])
+        [line] = hosts({"cpu"}).lines
+        assert (line.state, line.tier, line.refusal) == ("serving", "namespaces", "")
+
+
+def test_who_stops_while_nothing_holds_is_not_kept_waiting() -> None:
+    holds, stop = threading.Event(), threading.Event()
+    stop.set()
+    with closing(refused_host()) as host:
+        runner_host.try_again(host, holds, stop, 60)
+    assert not holds.is_set()

@@ -1,5 +1,6 @@
 """GPU slots and minutes: one run at a time on each, never more than there are, and nobody pays for our failures."""
 
+import re
 import sys
 from datetime import timedelta
 from decimal import Decimal
@@ -9,6 +10,7 @@ from typing import Literal
 
 import pytest
 from django.conf import LazySettings
+from django.test import Client
 
 from courseapp import clock
 from courseapp.models import Role
@@ -74,6 +76,26 @@ def test_what_is_not_reported_faulty_or_drained_is_not_given_out(component: Comp
     assert execution.claim("gpu", "w", slot=ONE.uuid) is None
     GpuSlot.objects.update(drained=False)
     assert claimed().run.slot is not None
+
+
+def test_staff_see_why_a_slot_is_in_quarantine_and_since_when(component: Component) -> None:
+    staff = making.person(component.homework.course, "t", Role.TA)
+    assert staff.user is not None
+    client = Client()
+    client.force_login(staff.user)
+    seen(ONE, fault="9000 MB of its memory are in use 10 s after its last job.")
+    since = GpuSlot.objects.get().quarantined_at
+    assert since is not None
+    with clock.shifted(timedelta(minutes=5)):
+        seen(ONE, fault="9100 MB of its memory are in use, and no job has it.")
+        assert GpuSlot.objects.get().quarantined_at == since
+        page = " ".join(re.sub("<[^>]+>", " ", client.get("/c/plus/queue/").content.decode()).split())
+        local = since.astimezone(component.homework.course.zone)
+        words = f"Not given out since {local:%a %-d %b %H:%M %Z} : 9100 MB of its memory are in use, and no job has it."
+        assert f"quarantined {words}" in page
+        seen(ONE)
+    slot = GpuSlot.objects.get()
+    assert (slot.state, slot.quarantined_at, slot.note) == ("free", None, "")
 
 
 def test_a_slot_is_free_again_when_its_machine_says_that_no_job_has_it(component: Component) -> None:

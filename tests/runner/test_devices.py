@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from grading.runner import devices
-from grading.runner.devices import Device, DeviceError, find, kind_of, parse, used_mb
+from grading.runner.devices import Device, DeviceError, State, find, kind_of, look, parse
 from grading.runner.runtimes import Runtime
 from tests.conftest import missing
 from tests.runner.driver import driver
@@ -85,11 +85,16 @@ def test_fake_ones_are_as_many_as_asked_for() -> None:
             find({"GPU_SLOTS": wrong})
 
 
-def test_memory_in_use_is_asked_of_the_driver(tmp_path: Path) -> None:
-    environ = driver(tmp_path, TWO, f"{FIRST}, 1234\n{SECOND}, [N/A]\n")
-    assert used_mb(Device(FIRST, "a100"), environ) == 1234
-    assert used_mb(Device(SECOND, "t4"), environ) is None
-    assert used_mb(Device("fake-here-0", "fake"), environ) is None
+def test_how_a_gpu_is_is_asked_of_the_driver(tmp_path: Path) -> None:
+    environ = driver(tmp_path, TWO, f"{FIRST}, 1234, 0\n{SECOND}, [N/A], [N/A]\n")
+    assert look(Device(FIRST, "a100"), environ) == State(1234, 0)
+    assert look(Device(SECOND, "t4"), environ) == State(None, None)
+    assert look(Device("fake-here-0", "fake"), environ) == State(None, None)
+    with pytest.raises(DeviceError, match=r"^The driver lists the GPU GPU-gone no more\.$"):
+        look(Device("GPU-gone", "a100"), environ)
+    lost = "Unable to determine the device handle for GPU0000:07:00.0: GPU is lost.  Reboot the system to recover this GPU"
+    with pytest.raises(DeviceError, match=rf"ended with status 15: {lost}$"):
+        look(Device(FIRST, "a100"), driver(tmp_path, "", lost, status=15))
 
 
 @pytest.mark.sandbox

@@ -150,7 +150,7 @@ def test_what_the_driver_sees_ends_a_job_that_has_too_much(
 ) -> None:
     """Whatever the student's process has made of its own limit. The program says 9000 MB for as long as that process lives."""
     monkeypatch.setenv("PATH", driver(tmp_path, "", "")["PATH"])
-    table = f'[ -n "$({HOGS})" ] && echo {GPU}, 9000 || echo {GPU}, 3'
+    table = f'[ -n "$({HOGS})" ] && echo {GPU}, 9000, 0 || echo {GPU}, 3, 0'
     processes = f"{HOGS} | sed 's/.*/{GPU}, &, 9000/'" if named == "by its process" else "true"
     (tmp_path / "nvidia-smi").write_text(f'#!/bin/sh\ncase "$1" in --query-compute-apps=*) {processes} ;; *) {table} ;; esac\n')
     outcome = with_gpus.run(replace(job(HOG, runtime, checks=ONE, specs=ALL_VISIBLE[:1], limits=LIMITS), device=GPU))

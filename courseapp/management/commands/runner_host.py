@@ -10,9 +10,8 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +27,8 @@ from grading.runner.tiers import Refused
 
 log = logging.getLogger(__name__)
 
+LOOK_AGAIN_S = 15.0  # between two looks at GPUs that are not given out
+
 
 class Command(BaseCommand):
     help = "Own this machine's sandboxes: serve the workers' runs, and execute what waits too long."
@@ -35,6 +36,9 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--queues", default="cpu", help="comma-separated; what this machine can run")
+        parser.add_argument(
+            "--try-again", type=float, default=60.0, metavar="S", help="seconds until a sandbox that did not hold is tried again"
+        )
         parser.add_argument("--jobs", type=int, default=1, help="runs that this process executes at once by itself, besides the workers'")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -45,30 +49,23 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from error
         served = [*queues, *sorted({name for gpu in gpus for name in ("gpu", f"gpu.{gpu.kind}")})]
         path: Path = settings.RUNNER_SOCKET
-        stop, ready = threading.Event(), threading.Event()
+        stop, ready, holds = threading.Event(), threading.Event(), threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())
         with only_one(path.with_suffix(".pid")):
             host = Host(private=(settings.DATA_DIR, settings.BASE_DIR), gpus=gpus, locks=path.parent / "gpus")
-            refusal = f"{host.tier.reason} {host.tier.fix}" if isinstance(host.tier, Refused) else ""
-            tier = "" if isinstance(host.tier, Refused) else host.tier.name
-            log.info("Runner host for %s: %s", ", ".join(served), refusal or f"sandbox tier “{tier}”, memory by {host.memory_guard}")
-            report = partial(
-                execution.report,
-                socket.gethostname(),
-                served,
-                tier=tier,
-                memory_guard="" if refusal else host.memory_guard,
-                refusal=refusal,
-            )
-            threads = [threading.Thread(target=look_after, args=(report, host, stop), name="look after")]
-            if not refusal:
-                places = [(queue, "") for queue in queues for _ in range(options["jobs"])] + [("gpu", gpu.uuid) for gpu in gpus]
-                threads += [threading.Thread(target=poll, args=(*place, ready, stop), name=" ".join(place)) for place in places]
+            log.info("Runner host for %s: %s", ", ".join(served), in_words(host))
+            threads = [
+                threading.Thread(target=look_after, args=(host, served, stop), name="look after"),
+                threading.Thread(target=look_again, args=(host, stop), name="look again"),
+                threading.Thread(target=try_again, args=(host, holds, stop, options["try_again"]), name="try again"),
+            ]
+            places = [(queue, "") for queue in queues for _ in range(options["jobs"])] + [("gpu", gpu.uuid) for gpu in gpus]
+            threads += [threading.Thread(target=poll, args=(*place, (ready, holds), stop), name=" ".join(place)) for place in places]
             for thread in threads:
                 thread.start()
             # Not waited for at the end: importing a runtime cannot be interrupted, and ends with this process.
-            threading.Thread(target=warm_up, args=(host, served, stop), name="warm up", daemon=True).start()
+            threading.Thread(target=warm_up, args=(host, served, holds, stop), name="warm up", daemon=True).start()
             try:
                 server.serve(host, path, stop=stop, ready=ready)
             except OSError as error:
@@ -76,6 +73,7 @@ class Command(BaseCommand):
             finally:
                 stop.set()
                 ready.set()
+                holds.set()
                 for thread in threads:
                     thread.join()
                 host.close()
@@ -98,13 +96,44 @@ def only_one(path: Path) -> Iterator[None]:
         yield
 
 
-def look_after(report: Callable[[], None], host: Host, stop: threading.Event) -> None:
+def in_words(host: Host) -> str:
+    if isinstance(host.tier, Refused):
+        return f"{host.tier.reason} {host.tier.fix}"
+    return f"sandbox tier “{host.tier.name}”, memory by {host.memory_guard}"
+
+
+def report(host: Host, served: list[str]) -> None:
+    """Note what this machine has to give, and how it is."""
+    name = socket.gethostname()
+    if isinstance(host.tier, Refused):
+        execution.report(name, served, tier="", refusal=in_words(host))
+    else:
+        execution.report(name, served, tier=host.tier.name, memory_guard=host.memory_guard)
+    slots.report(name, host.devices.values(), in_use=host.in_use, faults=host.faults)
+
+
+def try_again(host: Host, holds: threading.Event, stop: threading.Event, every_s: float) -> None:
+    """Set `holds` once a sandbox does: at once, or when the machine allows it by now."""
+    while isinstance(host.tier, Refused):
+        if stop.wait(every_s):
+            return
+        if host.try_again():
+            log.info("A sandbox holds now: %s", in_words(host))
+    holds.set()
+
+
+def look_again(host: Host, stop: threading.Event) -> None:
+    """Give GPUs out again that are well by now. Apart from the reports: a driver that does not answer takes its time."""
+    while not stop.wait(LOOK_AGAIN_S):
+        host.look_again()
+
+
+def look_after(host: Host, served: list[str], stop: threading.Event) -> None:
     """Report, sweep and ring until told to stop."""
     while not stop.is_set():
         try:
             close_old_connections()
-            report()
-            slots.report(socket.gethostname(), host.devices.values(), in_use=host.in_use, faults=host.faults)
+            report(host, served)
             for queue in execution.sweep():
                 tasks.ring_soon(queue)
         except (DatabaseError, InterfaceError) as error:
@@ -114,9 +143,10 @@ def look_after(report: Callable[[], None], host: Host, stop: threading.Event) ->
     connection.close()
 
 
-def warm_up(host: Host, queues: list[str], stop: threading.Event) -> None:
+def warm_up(host: Host, queues: list[str], holds: threading.Event, stop: threading.Event) -> None:
     """Import each runtime once it is installed, so that the first hand-in does not wait for it."""
     warm: set[Path] = set()
+    holds.wait()
     while not stop.is_set():
         try:
             close_old_connections()
@@ -131,10 +161,11 @@ def warm_up(host: Host, queues: list[str], stop: threading.Event) -> None:
         stop.wait(settings.RUN_POLL_SECONDS)
 
 
-def poll(queue: str, slot: str, ready: threading.Event, stop: threading.Event) -> None:
+def poll(queue: str, slot: str, begin: Iterable[threading.Event], stop: threading.Event) -> None:
     """Execute what has waited in `queue`, or for a GPU slot, for longer than the workers need, one run after the other."""
     worker = f"{socket.gethostname()} runner host {os.getpid()}"
-    ready.wait()
+    for event in begin:
+        event.wait()
     while not stop.is_set():
         try:
             close_old_connections()
