@@ -120,6 +120,7 @@ def _live(reader: Enrollment, submission: Submission, runs: list[Run], standing:
     entry = next(entry for entry in standing.entries if entry.submission.pk == submission.pk)
     chips = [Chip("counts", "good")] if standing.counting is entry else []
     chips.append(Chip(entry.lateness.label, "warn" if entry.lateness.late else "good"))
+    former = [(one, result_card(one, viewer, moment, score_seen=seen)) for one in results if one.kind in JUDGED and one is not result]
     hidden_score = None if seen or result is None else _opens(component.score_release)
     return {
         "submission": submission,
@@ -127,9 +128,12 @@ def _live(reader: Enrollment, submission: Submission, runs: list[Run], standing:
         "result": result,
         "card": result_card(result, viewer, moment, score_seen=seen) if result else None,
         "how": how_it_was_run(result, viewer) if result else None,
+        "judged_again": result.run.rerun.reason if result and result.run.rerun else "",
+        "former": former,
         "output_files": _output_rows(submission, result, reader.course.slug) if result else [],
         "earlier": result is not None and result.kind in JUDGED and by_earlier_version(result, component.homework),
         "raw_seen": seen and result is not None and result.kind in JUDGED,
+        "score_seen": seen,
         "score": entry.score if seen else None,
         "score_note": hidden_score,
         "running": _running(run, reader) if run and run.is_open else None,

@@ -111,11 +111,33 @@ def test_a_rerun_counts_nowhere_until_it_is_accepted(component: Component, ta: E
     seen = live(student, submission)
     assert (seen["result"].run_id, seen["result"].points) == (run.pk, 4)
     assert run_queries.count_earlier(component.homework) == 0
+    assert ([(old.run_id, old.points) for old, _ in seen["former"]], seen["judged_again"]) == (
+        [(first.pk, 10)],
+        "The bound was too narrow.",
+    )
     item = rerun.items.get()
     assert item.before is not None
     assert (item.applied, item.before.points) == (True, Decimal(10))
     mail = OutboxMail.objects.get()
     assert (mail.to, "The bound was too narrow." in mail.body, "10" in mail.body) == (student.email, True, False)
+
+
+def test_the_old_result_stays_readable_beside_the_reason(component: Component, ta: Enrollment, client: Client) -> None:
+    submission = judged(component, "ada", 10)
+    load_other_checks(component)
+    rerun = reruns.start(component=component, submissions=[submission], by=ta, reason="The bound was too narrow.")
+    judge(4)
+    accept_advised(rerun, ta)
+    assert submission.enrollment.user is not None
+    client.force_login(submission.enrollment.user)
+    url = reverse("submission", args=[component.homework.course.slug, submission.pk])
+    page = client.get(url).content.decode()
+    former = page[page.index('id="former"') :]
+    assert "The staff had this hand-in judged again: The bound was too narrow." in page
+    assert (": 10 of 10 from the checks" in former, "more often" in page) == (True, False)
+    Component.objects.filter(pk=component.pk).update(score_release="after_published")
+    page = client.get(url).content.decode()
+    assert ("of 10 from the checks" in page, 'id="former"' in page) == (False, True)
 
 
 def test_a_student_reaches_nothing_of_a_proposal(component: Component, ta: Enrollment) -> None:
