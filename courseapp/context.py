@@ -24,6 +24,7 @@ class RailEntry:
 RAIL = (
     ("today", "Today", "course"),
     ("homework", "Homework", "homework-list"),
+    ("lab", "Lab", "lab"),
     ("queue", "Queue", "queue"),
     ("people", "People", "people"),
 )

@@ -4,7 +4,7 @@ from django.http import Http404, HttpRequest
 
 from courseapp.access import member as member_of
 from courseapp.models import Enrollment
-from grading.models import Component, GpuSlot, Homework, OutputFile, Rerun, Run, Submission, SubmissionFile
+from grading.models import Component, GpuSlot, Homework, LabFile, LabRun, OutputFile, Rerun, Run, Submission, SubmissionFile
 from grading.queries import turns
 from grading.queries.due import released_now
 
@@ -81,24 +81,55 @@ def output_file(found: Submission, pk: int) -> OutputFile:
 
 
 def run_read(member: Enrollment, pk: int) -> Run:
-    """A run of a hand-in that the member may read."""
-    found = Run.objects.select_related("result").filter(pk=pk).first()
-    if found is None or (found.proposed and not member.is_staff):
+    """A run of a hand-in, or a lab run, that the member may read: staff those of their course, students their own."""
+    found = Run.objects.select_related("result").filter(pk=pk, component__homework__course=member.course_id).first()
+    if found is None or not (member.is_staff or (found.enrollment_id == member.pk and not found.proposed)):
         raise Http404
-    submission_read(member, found.submission_id)
     return found
 
 
-def run_beside(member: Enrollment, found: Submission, wanted: str) -> Run | None:
-    """The run, by its number, whose curves are drawn beside those of a hand-in: one of the same component that the member may read."""
+def run_beside(member: Enrollment, component_id: int, wanted: str) -> Run | None:
+    """The run, by its number, whose curves are drawn beside those of another of the same component: one that the member may read."""
     if not wanted:
         return None
     if not _is_number(wanted):
         raise Http404
     other = run_read(member, int(wanted))
-    if not Submission.objects.filter(pk=other.submission_id, component=found.component_id).exists():
+    if other.component_id != component_id:
         raise Http404
     return other
+
+
+def lab_read(member: Enrollment, pk: int) -> LabRun:
+    """A lab run of the course: staff read all, students their own."""
+    rows = LabRun.objects.select_related("component__homework__course", "enrollment__course", "submission", "run__result")
+    found = rows.filter(pk=pk, enrollment__course=member.course_id).first()
+    if found is None or not (member.is_staff or found.enrollment_id == member.pk):
+        raise Http404
+    return found
+
+
+def lab_own(member: Enrollment, pk: int) -> LabRun:
+    found = lab_read(member, pk)
+    if found.enrollment_id != member.pk:
+        raise Http404
+    return found
+
+
+def lab_file(found: LabRun, pk: int) -> LabFile:
+    """A file that a lab run was given."""
+    row = found.files.filter(pk=pk).first()
+    if row is None:
+        raise Http404
+    return row
+
+
+def lab_output(found: LabRun, pk: int) -> OutputFile:
+    """A file that a lab run wrote."""
+    row = OutputFile.objects.filter(result__run__lab=found, pk=pk).first()
+    if row is None:
+        raise Http404
+    return row
 
 
 def starter(member: Enrollment, slug: str) -> Homework:
@@ -151,8 +182,8 @@ def receipt_read(user_id: int | None, code: str) -> Submission:
 
 def run(member: Enrollment, pk: int) -> Run:
     """A run of the course, for its staff."""
-    rows = Run.objects.select_related("submission__component__homework__course", "submission__enrollment")
-    found = rows.filter(pk=pk, submission__component__homework__course=member.course_id).first()
+    rows = Run.objects.select_related("component__homework__course", "enrollment", "submission", "lab")
+    found = rows.filter(pk=pk, component__homework__course=member.course_id).first()
     if found is None or not member.is_staff:
         raise Http404
     return found

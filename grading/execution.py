@@ -11,9 +11,10 @@ Nothing here rings Celery: callers do, through what is handed in.
 import enum
 import logging
 import math
+import shlex
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -26,15 +27,31 @@ from django.db import DatabaseError, DataError, IntegrityError, InterfaceError, 
 from courseapp import blobs, logs
 from courseapp.clock import database_now
 from grading import slots
-from grading.models import Check, Component, GpuSlot, OutputFile, QueueShare, Run, RunIncident, RunnerHost, RunResult
+from grading.models import (
+    LAB_OUTPUTS_MB,
+    Check,
+    Component,
+    GpuSlot,
+    LabFile,
+    LabRun,
+    OutputFile,
+    QueueShare,
+    RerunFile,
+    Run,
+    RunIncident,
+    RunnerHost,
+    RunResult,
+    SubmissionFile,
+)
 from grading.policy import queueing
 from grading.queries import turns
 from grading.runner import client, runtimes
 from grading.runner.entry import entry_files
-from grading.runner.job import Cancelled, Job
+from grading.runner.job import Cancelled, Job, Script
 from grading.runner.limits import Limits
 from grading.runner.manifest import CheckSpec, Visibility
 from grading.runner.outcome import Outcome, Progress
+from grading.runner.outputs import ALL
 from grading.stream import Stream
 
 log = logging.getLogger(__name__)
@@ -46,6 +63,7 @@ JUST_WRITTEN_SECONDS = 0.2  # a run that ends at this very heartbeat is not held
 UNSERVED_AFTER = timedelta(seconds=30)
 UNSERVED = "No runner answers"
 OUR_FAULT = "This hand-in could not be judged. The fault is ours, not your code's: it costs no attempt, and the staff can run it again."
+LAB_OUR_FAULT = "This lab run could not be executed. The fault is ours, not your code's, and it cost no GPU minutes. Run it again."
 
 _WAITING = (Run.State.QUEUED, Run.State.WAITING_RUNTIME)
 _CLAIM_LOCK = 0x72756E  # first key of the advisory locks of claims; the second is the queue
@@ -111,7 +129,7 @@ def _take(run: Run, worker: str, now: datetime, place: GpuSlot | None) -> None:
     run.progress = {}
     run.note = ""
     # Checks that were corrected while it waited are the ones to judge it by, and the check rows of today belong to them.
-    if run.component.homework.bundle_id is not None:
+    if run.lab_id is None and run.component.homework.bundle_id is not None:
         run.bundle_id = run.component.homework.bundle_id
     run.save(update_fields=["state", "token", "worker", "slot", "claimed_at", "lease_until", "progress", "note", "bundle"])
     if place is not None:
@@ -409,16 +427,11 @@ def _job(run: Run) -> Job:
     found = _find_runtime(component.runtime)
     if not isinstance(found, runtimes.Ready):
         raise RuntimeNotReadyError(found.status.message)
-    try:
-        bundle = blobs.read(run.bundle.digest)
-        files = {file.path: blobs.read(file.sha256) for file in run.submission.files.all()}
-        if run.rerun is not None:
-            files |= {file.path: blobs.read(file.sha256) for file in run.rerun.files.all()}
-    except OSError as error:
-        raise LoadError(f"A file of the run cannot be read from the store: {error}") from error
+    if run.lab is not None:
+        return _lab_job(run, run.lab, found.runtime)
     return Job(
-        bundle=bundle,
-        files=files,
+        bundle=_read(run.bundle.digest),
+        files=_files(run.submission.files.all()) | (_files(run.rerun.files.all()) if run.rerun else {}),
         checks=tuple(_spec(check) for check in component.check_rows.all()),
         limits=_limits(run),
         runtime=found.runtime,
@@ -429,6 +442,33 @@ def _job(run: Run) -> Job:
         device=run.slot.uuid if run.slot else "",
         smoke=run.stage == Run.Stage.SMOKE,
     )
+
+
+def _lab_job(run: Run, lab: LabRun, runtime: runtimes.Runtime) -> Job:
+    return Job(
+        bundle=b"",
+        files=_files(lab.files.all()),
+        checks=(),
+        limits=_limits(run),
+        runtime=runtime,
+        seed=run.seed,
+        entry=(),
+        outputs=ALL,
+        outputs_mb=LAB_OUTPUTS_MB,
+        device=run.slot.uuid if run.slot else "",
+        script=Script(lab.script, tuple(shlex.split(lab.arguments))),
+    )
+
+
+def _files(rows: Iterable[SubmissionFile | LabFile | RerunFile]) -> dict[str, bytes]:
+    return {row.path: _read(row.sha256) for row in rows}
+
+
+def _read(sha256: str) -> bytes:
+    try:
+        return blobs.read(sha256)
+    except OSError as error:
+        raise LoadError(f"A file of the run cannot be read from the store: {error}") from error
 
 
 def _limits(run: Run) -> Limits:
@@ -472,8 +512,11 @@ def _held(run: Run, token: int) -> "models.QuerySet[Run]":
 def _return(held: Run, reason: str, *, counts: bool) -> None:
     held.attempts += counts
     if held.attempts >= MAX_ATTEMPTS:
-        possible = Check.objects.filter(component=held.component_id).aggregate(points=models.Sum("points"))["points"]
-        record(held, Outcome("system", Decimal(0), possible or Decimal(0), 0.0, message=OUR_FAULT, staff_message=reason))
+        of_lab = held.lab_id is not None
+        checks = Check.objects.none() if of_lab else Check.objects.filter(component=held.component_id)
+        possible = checks.aggregate(points=models.Sum("points"))["points"] or Decimal(0)
+        said = LAB_OUR_FAULT if of_lab else OUR_FAULT
+        record(held, Outcome("system", Decimal(0), possible, 0.0, message=said, staff_message=reason))
         _end(held, Run.State.FAILED, f"Failed {held.attempts} times, last: {reason}")
         return
     charge(held, database_now(), ours=True)

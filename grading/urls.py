@@ -2,7 +2,7 @@
 
 from django.urls import include, path
 
-from grading.views import export, handin, homework, queue, receipts, reruns, staff, submission
+from grading.views import export, handin, homework, lab, queue, receipts, reruns, staff, submission
 
 urlpatterns = [
     path("c/<slug:course>/homework/", homework.index, name="homework-list"),
@@ -33,6 +33,13 @@ urlpatterns = [
     path("c/<slug:course>/submissions/<int:pk>/files/<int:file_pk>/raw/", submission.file_raw, name="submission-file-raw"),
     path("c/<slug:course>/submissions/<int:pk>/outputs/<int:file_pk>/raw/", submission.output_raw, name="submission-output-raw"),
     path("c/<slug:course>/runs/<int:pk>/stream/", submission.stream, name="run-stream"),
+    path("c/<slug:course>/lab/", lab.page, name="lab"),
+    path("c/<slug:course>/lab/<int:pk>/", lab.run, name="lab-run"),
+    path("c/<slug:course>/lab/<int:pk>/live/", lab.live, name="lab-live"),
+    path("c/<slug:course>/lab/<int:pk>/cancel/", lab.cancel, name="lab-cancel"),
+    path("c/<slug:course>/lab/<int:pk>/again/", lab.again, name="lab-again"),
+    path("c/<slug:course>/lab/<int:pk>/files/<int:file_pk>/raw/", lab.file_raw, name="lab-file"),
+    path("c/<slug:course>/lab/<int:pk>/outputs/<int:file_pk>/raw/", lab.output_raw, name="lab-output"),
     path("c/<slug:course>/queue/", queue.page, name="queue"),
     path("c/<slug:course>/queue/live/", queue.live, name="queue-live"),
     path("c/<slug:course>/queue/minutes/", queue.minutes, name="queue-minutes"),

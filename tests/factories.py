@@ -12,7 +12,21 @@ from factory.django import DjangoModelFactory
 
 from courseapp import blobs
 from courseapp.models import Course, Enrollment, Role, Section, User
-from grading.models import Accommodation, Bundle, Check, Component, Extension, Homework, Run, RunResult, Submission, SubmissionFile
+from grading.models import (
+    Accommodation,
+    Bundle,
+    Check,
+    Component,
+    Extension,
+    Homework,
+    LabFile,
+    LabRun,
+    OutputFile,
+    Run,
+    RunResult,
+    Submission,
+    SubmissionFile,
+)
 
 ON_TIME = datetime(2023, 10, 20, 16, 0, tzinfo=UTC)
 DUE_WALL = "2023-10-22 23:59"
@@ -192,6 +206,21 @@ class AccommodationFactory(DjangoModelFactory[Accommodation]):
 
     enrollment = factory.SubFactory(EnrollmentFactory)
     days = 2
+
+
+def lab_run(component: Component, owner: Enrollment, *, files: dict[str, bytes], written: dict[str, bytes]) -> LabRun:
+    """A lab run that has ended well: of its first file, with what it has written."""
+    number = owner.lab_runs.count() + 1
+    lab = LabRun.objects.create(enrollment=owner, component=component, number=number, script=next(iter(files)), created_at=ON_TIME)
+    kept = {path: blobs.put_bytes(content) for path, content in (files | written).items()}
+    for path in files:
+        LabFile.objects.create(lab=lab, path=path, size=kept[path].size, sha256=kept[path].sha256)
+    times = {"created_at": ON_TIME, "not_before": ON_TIME}
+    run = Run.objects.create(lab=lab, component=component, enrollment=owner, purpose=Run.Purpose.LAB, state=Run.State.DONE, seed=7, **times)
+    result = RunResult.objects.create(run=run, kind=RunResult.Kind.OK, points=0, max_points=0, seconds=1.5, output="hello\n")
+    for path in written:
+        OutputFile.objects.create(result=result, name=path, size=kept[path].size, sha256=kept[path].sha256)
+    return lab
 
 
 def starter(files: dict[str, bytes]) -> str:

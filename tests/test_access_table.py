@@ -13,7 +13,7 @@ from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
 from courseapp import blobs
 from courseapp.models import Enrollment, Role
-from grading.models import GpuSlot, Homework, OutputFile, Rerun, Submission
+from grading.models import GpuSlot, Homework, LabRun, OutputFile, Rerun, Submission
 from tests import factories
 
 pytestmark = pytest.mark.django_db
@@ -59,6 +59,13 @@ TABLE: dict[str, tuple[str, str]] = {
     "submission-file": ("GET", OWNER_AND_STAFF),
     "submission-file-raw": ("GET", OWNER_AND_STAFF),
     "submission-output-raw": ("GET", OWNER_AND_STAFF),
+    "lab": ("GET", MEMBERS),
+    "lab-run": ("GET", OWNER_AND_STAFF),
+    "lab-live": ("GET", OWNER_AND_STAFF),
+    "lab-cancel": ("POST", "to no no to to to login"),
+    "lab-again": ("POST", "to no no no no no login"),
+    "lab-file": ("GET", OWNER_AND_STAFF),
+    "lab-output": ("GET", OWNER_AND_STAFF),
     "queue": ("GET", MEMBERS),
     "queue-live": ("GET", MEMBERS),
     "queue-minutes": ("GET", "no no no no in in login"),
@@ -112,6 +119,7 @@ def submission() -> Iterator[Submission]:
         homework.save()
         result = factories.RunResultFactory.create(run__submission=made)
         OutputFile.objects.create(result=result, name="p.npy", size=2, sha256=blobs.put_bytes(b"[]").sha256)
+        factories.lab_run(made.component, made.enrollment, files={"train.py": b"print('hello')\n"}, written={"a.csv": b"1\n"})
         yield made
 
 
@@ -134,6 +142,7 @@ def address(name: str, submission: Submission) -> str:
     course = homework.course.slug
     by = Enrollment.objects.filter(role=Role.TA).first() or submission.enrollment
     rerun, _ = Rerun.objects.get_or_create(component=submission.component, defaults={"asked_by": by, "created_at": factories.ON_TIME})
+    lab = LabRun.objects.filter(enrollment=submission.enrollment).earliest("pk")
     arguments: dict[str, list[object]] = {
         "healthz": [],
         "readyz": [],
@@ -145,6 +154,9 @@ def address(name: str, submission: Submission) -> str:
         "course": [course],
         "people": [course],
         "homework-list": [course],
+        "lab": [course],
+        "lab-file": [course, lab.pk, lab.files.get().pk],
+        "lab-output": [course, lab.pk, OutputFile.objects.get(result__run__lab=lab).pk],
         "queue": [course],
         "queue-live": [course],
         "queue-minutes": [course],
@@ -176,6 +188,7 @@ def address(name: str, submission: Submission) -> str:
         "submission-output-raw": [course, submission.pk, OutputFile.objects.get(result__run__submission=submission).pk],
     }
     usual = [course, submission.pk] if name.startswith("submission") else [course, homework.slug]
+    usual = [course, lab.pk] if name.startswith("lab-") else usual
     return reverse(name, args=arguments.get(name, usual))
 
 

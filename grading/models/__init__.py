@@ -13,10 +13,25 @@ from grading.models.homework import (
 )
 from grading.models.queue import QueuePause, RunIncident
 from grading.models.reruns import Rerun, RerunFile, RerunItem
-from grading.models.runs import GpuGrant, GpuSlot, GpuUse, OutputFile, QueueShare, Run, RunCurves, RunLog, RunnerHost, RunResult
+from grading.models.runs import (
+    LAB_OUTPUTS_MB,
+    GpuGrant,
+    GpuSlot,
+    GpuUse,
+    LabFile,
+    LabRun,
+    OutputFile,
+    QueueShare,
+    Run,
+    RunCurves,
+    RunLog,
+    RunnerHost,
+    RunResult,
+)
 
 __all__ = [
     "GPU_MINUTES",
+    "LAB_OUTPUTS_MB",
     "Accommodation",
     "Bundle",
     "Check",
@@ -27,6 +42,8 @@ __all__ = [
     "GpuSlot",
     "GpuUse",
     "Homework",
+    "LabFile",
+    "LabRun",
     "OutputFile",
     "QueuePause",
     "QueueShare",

@@ -7,9 +7,48 @@ from courseapp.models import Enrollment, JsonObject
 from grading.models.homework import Bundle, Component, Submission
 from grading.policy import queueing
 
+LAB_OUTPUTS_MB = 20  # of what a lab run writes
+
+
+class LabRun(models.Model):
+    """A script of somebody's own, to be run and not judged: it counts for nothing. Its one run is `run`."""
+
+    enrollment = models.ForeignKey(Enrollment, models.PROTECT, related_name="lab_runs")
+    component = models.ForeignKey(Component, models.PROTECT, related_name="+", help_text="Whose environment, queue and limits it has.")
+    number = models.PositiveIntegerField(help_text="1, 2, … per person and course.")
+    script = models.CharField(max_length=255, help_text="The file that is run.")
+    arguments = models.CharField(max_length=1000, blank=True, help_text="As they were typed; split as a shell does.")
+    submission = models.ForeignKey(
+        Submission, models.PROTECT, null=True, blank=True, related_name="+", help_text="The hand-in whose files it was given."
+    )
+    created_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["-pk"]
+        constraints = [models.UniqueConstraint(fields=["enrollment", "number"], name="lab_run_number_unique")]
+
+    def __str__(self) -> str:
+        return f"Lab run #{self.number} of {self.enrollment}"
+
+
+class LabFile(models.Model):
+    """A file that a lab run was given. Retention may delete it."""
+
+    lab = models.ForeignKey(LabRun, models.PROTECT, related_name="files")
+    path = models.CharField(max_length=255)
+    size = models.PositiveBigIntegerField()
+    sha256: "models.CharField[str, str]" = DigestField()
+
+    class Meta:
+        ordering = ["path"]
+        constraints = [models.UniqueConstraint(fields=["lab", "path"], name="lab_file_unique")]
+
+    def __str__(self) -> str:
+        return self.path
+
 
 class Run(models.Model):
-    """One judging of one hand-in.
+    """One judging of one hand-in, or a lab run, which has `lab` in the place of `submission` and `bundle`.
 
     done: it was judged to its end (its result may still blame the student's code or the assignment). failed: we could not judge it.
     """
@@ -35,10 +74,15 @@ class Run(models.Model):
         RERUN = queueing.Purpose.RERUN, "rerun by staff"
         SUPERSEDED = queueing.Purpose.SUPERSEDED, "hand-in with a newer one after it"
 
-    submission = models.ForeignKey(Submission, models.PROTECT, related_name="runs")
+    submission: "models.ForeignKey[Submission, Submission]" = models.ForeignKey(  # type: ignore[misc]  # None of a lab run alone
+        Submission, models.PROTECT, null=True, blank=True, related_name="runs"
+    )
+    lab = models.OneToOneField(LabRun, models.PROTECT, null=True, blank=True, related_name="run")
     component = models.ForeignKey(Component, models.PROTECT, related_name="+", help_text="Its submission's: what it runs as.")
     enrollment = models.ForeignKey(Enrollment, models.PROTECT, related_name="+", help_text="Whose turn in the queue it takes.")
-    bundle = models.ForeignKey(Bundle, models.PROTECT, related_name="+")
+    bundle: "models.ForeignKey[Bundle, Bundle]" = models.ForeignKey(  # type: ignore[misc]  # as above
+        Bundle, models.PROTECT, null=True, blank=True, related_name="+"
+    )
     stage = models.CharField(max_length=12, choices=Stage.choices, default=Stage.GRADE)
     queue = models.CharField(max_length=40, default="cpu")
     state = models.CharField(max_length=16, choices=State.choices, default=State.QUEUED)
@@ -73,13 +117,25 @@ class Run(models.Model):
             models.Index(fields=["lease_until", "queue", "enrollment"], condition=models.Q(state="running"), name="run_running"),
             models.Index(fields=["finished_at"], name="run_finished"),
         ]
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(submission__isnull=False, bundle__isnull=False, lab__isnull=True)
+                | models.Q(submission__isnull=True, bundle__isnull=True, lab__isnull=False, purpose=queueing.Purpose.LAB),
+                name="run_of_a_hand_in_or_lab",
+            )
+        ]
 
     def __str__(self) -> str:
-        return f"Run {self.pk} of {self.submission}"
+        return f"Run {self.pk} of {self.lab or self.submission}"
 
     @property
     def is_open(self) -> bool:
         return self.state in self.OPEN
+
+    @property
+    def subject(self) -> str:
+        """What it runs, in words."""
+        return f"lab run #{self.lab.number}" if self.lab else f"hand-in #{self.submission.number}"
 
 
 class GpuSlot(models.Model):

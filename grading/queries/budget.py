@@ -11,12 +11,13 @@ from grading.models import CoursePolicy, GpuGrant, GpuUse
 
 @dataclass(frozen=True)
 class Line:
-    """`minutes` is what it adds to what is left; `url_pk` is the hand-in that it is about."""
+    """`minutes` is what it adds to what is left; `submission_pk` or `lab_pk` is what it is about."""
 
     item: str
     why: str
     minutes: float
     submission_pk: int | None = None
+    lab_pk: int | None = None
     chip: str = ""
 
 
@@ -46,7 +47,11 @@ def budget(member: Enrollment, now: datetime) -> Budget:
     week = monday(member.course.zone, now)
     policy = CoursePolicy.objects.filter(course=member.course_id).first() or CoursePolicy()
     grants = list(GpuGrant.objects.filter(enrollment=member, week=week).order_by("pk"))
-    of_week = GpuUse.objects.filter(enrollment=member, week=week).select_related("run__submission__component__homework").order_by("pk")
+    of_week = (
+        GpuUse.objects.filter(enrollment=member, week=week)
+        .select_related("run__submission", "run__lab", "run__component__homework")
+        .order_by("pk")
+    )
     uses = list(of_week.defer("run__submission__receipt_text", "run__progress"))
     lines = [Line("Every week", "for everybody in this course", policy.gpu_minutes_per_week)]
     lines += [Line("Granted by staff", grant.reason, grant.minutes) for grant in grants]
@@ -60,12 +65,11 @@ def budget(member: Enrollment, now: datetime) -> Budget:
 
 
 def _line(use: GpuUse) -> Line:
-    submission = use.run.submission
-    item = f"Homework {submission.component.homework.number} {submission.component.kind}, hand-in #{submission.number}"
+    run = use.run
+    item = f"Homework {run.component.homework.number} {run.component.kind}, {run.subject}"
+    why, minutes, chip = f"run {run.pk}", -(use.charged_s or 0) / 60, ""
     if use.charged_s is None:
-        return Line(
-            item, f"run {use.run_id} is at work: the most it may take is set aside", -use.reserved_s / 60, submission.pk, "reserved"
-        )
-    if use.charged_s == 0:
-        return Line(item, f"run {use.run_id} failed by our fault, and costs nothing", 0, submission.pk)
-    return Line(item, f"run {use.run_id}", -use.charged_s / 60, submission.pk)
+        why, minutes, chip = f"run {run.pk} is at work: the most it may take is set aside", -use.reserved_s / 60, "reserved"
+    elif use.charged_s == 0:
+        why, minutes = f"run {run.pk} failed by our fault, and costs nothing", 0
+    return Line(item, why, minutes, run.submission_id, run.lab_id, chip)

@@ -11,11 +11,12 @@ from django.db.models import Q
 
 from courseapp import blobs
 from courseapp.models import Enrollment, OutboxMail, User
-from grading.models import Submission, SubmissionFile
+from grading.models import LabRun, Submission, SubmissionFile
 from grading.policy.score import ComponentScore
 from grading.queries.due import due_for
 from grading.queries.provenance import How
 from grading.queries.results import ResultCard
+from grading.queries.runs import result_of
 from grading.queries.submission import live
 
 CHUNK = 2**18
@@ -29,6 +30,7 @@ profile.json        your account: names, addresses, identities, devices, API tok
 mail.json           mail that the site sent to you, at addresses that you confirmed, and still keeps
 courses/COURSE/     one folder for each course: course.json says what you are there
   HOMEWORK-KIND-N/  one folder for each hand-in: hand-in.json, your files, what their run left behind (outputs/), receipt.txt
+  lab-N/            one folder for each lab run: lab-run.json, the files it was given, what it wrote (outputs/)
 
 Scores, checks and outputs are in hand-in.json as far as the site shows them to you today; of a course that you left it shows none.
 Anybody can check receipt.txt on the site, under “receipts”.
@@ -46,6 +48,8 @@ def entries(user: User) -> Iterator[Entry]:
         yield f"{folder}/course.json", [_json(_place(place))]
         for submission in _submissions(place):
             yield from _hand_in(place, submission, folder)
+        for lab in _labs(place):
+            yield from _lab_run(lab, f"{folder}/lab-{lab.number}")
 
 
 def _profile(user: User) -> dict[str, Any]:
@@ -106,11 +110,43 @@ def _hand_in(place: Enrollment, submission: Submission, folder: str) -> Iterator
     yield f"{inside}/receipt.txt", [submission.receipt_document.encode()]
     kept = [(f"files/{file.path}", file.sha256) for file in files]
     kept += [(f"outputs/{row['path']}", row["sha256"]) for row in (seen["output_files"] if seen else [])]
-    for path, sha256 in kept:
+    yield from _kept(kept, inside)
+
+
+def _kept(files: Iterable[tuple[str, str]], inside: str) -> Iterator[Entry]:
+    """`files`: paths, and the digests of their content."""
+    for path, sha256 in files:
         if blobs.exists(sha256):
             yield f"{inside}/{path}", _content(sha256)
         else:
             yield f"{inside}/{path}.missing.txt", [f"The site has lost {path.partition('/')[2]} ({sha256}).\n".encode()]
+
+
+def _labs(place: Enrollment) -> Iterator[LabRun]:
+    found = LabRun.objects.filter(enrollment=place).select_related("component__homework", "run__result")
+    return found.order_by("number").iterator(chunk_size=50)
+
+
+def _lab_run(lab: LabRun, inside: str) -> Iterator[Entry]:
+    """All of it: nothing of a lab run is kept back from whose it is."""
+    files, result = list(lab.files.all()), result_of(lab.run)
+    written = list(result.files.all()) if result else []
+    facts = {
+        "number": lab.number,
+        "script": lab.script,
+        "arguments": lab.arguments,
+        "homework": lab.component.homework.title,
+        "component": lab.component.kind,
+        "run": _run(lab.run),
+        "result": {"outcome": result.kind, "message": result.message, "seconds": result.seconds, "output": result.output}
+        if result
+        else None,
+        "files": [{"path": file.path, "size": file.size, "sha256": file.sha256} for file in files],
+    }
+    yield f"{inside}/lab-run.json", [_json(facts)]
+    yield from _kept(
+        [*((f"files/{row.path}", row.sha256) for row in files), *((f"outputs/{row.name}", row.sha256) for row in written)], inside
+    )
 
 
 def _facts(submission: Submission, files: list[SubmissionFile], seen: dict[str, Any] | None) -> dict[str, Any]:

@@ -63,14 +63,15 @@ def how_it_was_run(result: RunResult, viewer: Viewer) -> How:
     """The result comes with its run and the run's bundle."""
     run = result.run
     values = {name: value for name, value in result.provenance.items() if viewer.staff or name in PUBLIC}
+    autograder = "" if run.lab_id else run.bundle.autograder_digest
     seconds = result.seconds if viewer.staff else max(1, math.ceil(result.seconds))
     took = duration(seconds) if viewer.staff else f"at most {seconds} s"
     durations = _numbers(values.get("durations"))
     facts = [
-        Fact("Judged", at=run.finished_at),
+        Fact("Ended" if run.lab_id else "Judged", at=run.finished_at),
         Fact("Took", took),
         Fact("Runtime", str(values.get("runtime", "")), str(values.get("runtime_digest", ""))),
-        Fact("Autograder", digest=run.bundle.autograder_digest),
+        Fact("Autograder", digest=autograder),
         Fact("Homework’s files", digest=str(values.get("bundle_digest", ""))),
     ]
     known = [name for name in NAMES if name in values]
@@ -81,7 +82,7 @@ def how_it_was_run(result: RunResult, viewer: Viewer) -> How:
         facts.append(Fact("Failed tries before", str(run.attempts) if run.attempts else ""))
         facts.append(Fact("Moments", marks=tuple(_marks(durations))))
     told = tuple(fact for fact in facts if fact.value or fact.digest or fact.at or fact.marks)
-    return How(told, values, durations, run.bundle.autograder_digest, seconds, took)
+    return How(told, values, durations, autograder, seconds, took)
 
 
 def _said(value: object) -> str:

@@ -191,7 +191,7 @@ def _headline(own: Sequence[OwnRun]) -> str:
 
 def _staff(reader: Enrollment, number: str, now: datetime) -> dict[str, Any]:
     pauses = turns.pauses()
-    slots = list(GpuSlot.objects.select_related("run__enrollment", "run__submission__component__homework"))
+    slots = list(GpuSlot.objects.select_related("run__enrollment", "run__component__homework"))
     loads = _loads(pauses, slots)
     lines = [_slot_line(slot, reader, now) for slot in slots]
     machines = hosts({load.queue for load in loads if load.waiting})
@@ -232,7 +232,7 @@ def _staff_headline(loads: Sequence[Load], pauses: Mapping[str, QueuePause]) -> 
 
 
 def _read(rows: "QuerySet[Run]") -> "QuerySet[Run]":
-    return rows.select_related("enrollment", "submission__component__homework", "slot").defer(*_DEFER)
+    return rows.select_related("enrollment", "submission", "lab", "component__homework", "slot").defer(*_DEFER)
 
 
 def _elsewhere(run: Run, reader: Enrollment) -> bool:
@@ -306,10 +306,12 @@ def _lately(now: datetime) -> "QuerySet[RunIncident, tuple[str, int]]":
     return rows.values_list("kind").annotate(Count("pk"))
 
 
+_LAB = "lab"
 _OUTCOMES = {
     RunResult.Kind.OK: "judged",
     RunResult.Kind.SMOKE: "smoke checks passed",
     RunResult.Kind.STUDENT: "the student’s code failed",
+    _LAB: "lab runs",
     RunResult.Kind.ASSIGNMENT: "the assignment’s checks failed",
     RunResult.Kind.SYSTEM: "our failure",
     Run.State.CANCELLED: "cancelled",
@@ -322,10 +324,12 @@ def day(now: datetime, zone: ZoneInfo) -> Day:
     first = now.replace(minute=0, second=0, microsecond=0) - timedelta(hours=HOURS - 1)
     rows = Run.objects.filter(finished_at__gte=first).order_by()
     ended, waits, outcomes = Counter[int](), dict[int, list[float]](), Counter[str]()
-    for at, since, claimed_at, state, kind in rows.values_list("finished_at", "not_before", "claimed_at", "state", "result__kind"):
+    for at, since, claimed_at, state, kind, lab in rows.values_list(
+        "finished_at", "not_before", "claimed_at", "state", "result__kind", "lab"
+    ):
         hour = int((at - first).total_seconds() // 3600) if at else 0
         ended[hour] += 1
-        outcomes[kind or state] += 1
+        outcomes[_LAB if lab and kind in {RunResult.Kind.OK, RunResult.Kind.STUDENT} else kind or state] += 1
         if claimed_at is not None:
             waits.setdefault(hour, []).append(max(0.0, (claimed_at - since).total_seconds()))
     every = [one for of_hour in waits.values() for one in of_hour]

@@ -62,6 +62,7 @@ def judging(submissions: Iterable[Submission]) -> dict[int, Judging]:
     runs = Run.objects.filter(submission__in=[submission.pk for submission in submissions], proposed=False)
     runs = runs.select_related("result", "bundle", "rerun")
     for run in runs.defer("result__output", "result__check_results", "result__provenance", "progress").order_by("pk"):
+        assert run.submission_id is not None  # it is among those asked for
         result = result_of(run)
         if result is None or result.kind not in JUDGED:
             before = found.get(run.submission_id)
@@ -111,7 +112,7 @@ def wait(run: Run, zone: ZoneInfo) -> Wait | None:
 
 def waits(runs: Iterable[Run], zone: ZoneInfo) -> dict[int, Wait]:
     """Of those that have not started, where each stands and what keeps it. For runs that were read with their components
-    (`submission__component`): four statements, and at most six for each pool.
+    (`component`): four statements, and at most six for each pool.
     """
     waiting = [run for run in runs if run.state in {Run.State.QUEUED, Run.State.WAITING_RUNTIME}]
     if not waiting:
@@ -130,10 +131,10 @@ def waits(runs: Iterable[Run], zone: ZoneInfo) -> dict[int, Wait]:
 
 
 def _explain(run: Run, zone: ZoneInfo, here: Scene, turn: turns.Turn | None) -> tuple[WaitKind, str]:
-    now = here.now
+    now, yours = here.now, "Your lab run" if run.lab_id else "Your hand-in"
     if run.state == Run.State.WAITING_RUNTIME:
-        name = {"torch": "PyTorch"}.get(run.submission.component.runtime, run.submission.component.runtime)
-        return "runtime", f"Preparing the {name} runtime. Your hand-in is safe and runs by itself when it is ready."
+        name = {"torch": "PyTorch"}.get(run.component.runtime, run.component.runtime)
+        return "runtime", f"Preparing the {name} runtime. {yours} is safe and runs by itself when it is ready."
     if run.not_before > now and run.note.startswith(SPENT):
         monday = run.not_before.astimezone(zone)
         return (
@@ -143,11 +144,11 @@ def _explain(run: Run, zone: ZoneInfo, here: Scene, turn: turns.Turn | None) -> 
     if (pause := here.pauses.get(turns.pool(run.queue))) is not None:
         return (
             "paused",
-            f"The queue is paused by the staff: {pause.reason.rstrip('. ')}. Your hand-in is safe, and runs by itself afterwards.",
+            f"The queue is paused by the staff: {pause.reason.rstrip('. ')}. {yours} is safe, and runs by itself afterwards.",
         )
     serving = [host for host in here.hosts if run.queue in host.queues]
     alive = [host for host in serving if host.seen_at > now - HOST_SILENT_AFTER]
-    safe = f"Your hand-in is safe, waits since {run.created_at.astimezone(zone):%a %H:%M}, and runs by itself as soon as one is back."
+    safe = f"{yours} is safe, waits since {run.created_at.astimezone(zone):%a %H:%M}, and runs by itself as soon as one is back."
     if not alive:
         if serving:
             return "unserved", f"No runner answers since {serving[0].seen_at.astimezone(zone):%a %H:%M}. {safe}"
@@ -164,7 +165,7 @@ def _explain(run: Run, zone: ZoneInfo, here: Scene, turn: turns.Turn | None) -> 
         again = max(10, 2 * settings.RUN_POLL_SECONDS)
         return (
             "slow",
-            f"The queue is slow to answer. Your hand-in is safe; it is looked for every few seconds and should start within {again} s.",
+            f"The queue is slow to answer. {yours} is safe; it is looked for every few seconds and should start within {again} s.",
         )
     if turn is None:
         return "queue", "Yours starts when a runner is free."

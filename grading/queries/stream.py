@@ -7,7 +7,7 @@ from django.db.models import F
 from django.urls import reverse
 
 from courseapp.models import Enrollment, JsonObject
-from grading.models import Run, RunCurves, RunLog, Submission
+from grading.models import Run, RunCurves, RunLog
 from grading.queries.runs import result_of
 from grading.runner.curves import LARGEST, MOST_CURVES, MOST_LINES, MOST_NAME
 
@@ -103,8 +103,8 @@ def left_out(data: JsonObject) -> str:
     return f"Not drawn: {'; '.join(told)}." if told else ""
 
 
-def section(reader: Enrollment, submission: Submission, run: Run | None, beside: Run | None) -> dict[str, Any]:
-    """The curves of a hand-in's page: those of its run, with those of `beside` in the same pictures."""
+def section(reader: Enrollment, run: Run | None, beside: Run | None) -> dict[str, Any]:
+    """The curves of the page of a hand-in or a lab run: those of its run, with those of `beside` in the same pictures."""
     if run is None:
         return {"curves": [], "others": []}
     slug, data = reader.course.slug, logged(run)
@@ -117,27 +117,26 @@ def section(reader: Enrollment, submission: Submission, run: Run | None, beside:
         "curves_run": run,
         "curves_url": reverse("run-stream", args=[slug, run.pk]),
         "left_out": left_out(data),
-        "others": _others(reader, submission, run),
+        "others": _others(reader, run),
         "beside": beside,
         "beside_url": reverse("run-stream", args=[slug, beside.pk]) if beside else "",
     }
 
 
-def _others(reader: Enrollment, submission: Submission, run: Run) -> list[dict[str, Any]]:
-    """Runs of the component that have curves: the hand-in's own student's first, then, for staff, the newest of everybody else."""
-    rows = RunCurves.objects.filter(token=F("run__token"), run__component=submission.component_id, run__proposed=False)
-    rows = rows.exclude(run=run)
+def _others(reader: Enrollment, run: Run) -> list[dict[str, Any]]:
+    """Runs of the component that have curves: those of the run's own student first, then, for staff, the newest of everybody else."""
+    rows = RunCurves.objects.filter(token=F("run__token"), run__component=run.component_id, run__proposed=False).exclude(run=run)
     if not reader.is_staff:
-        rows = rows.filter(run__submission__enrollment=reader)
-    found = rows.defer("data").select_related("run__submission__enrollment").order_by("-run_id")[:MOST_OTHERS]
-    own = submission.enrollment_id
-    ordered = sorted(found, key=lambda row: row.run.submission.enrollment_id != own)
+        rows = rows.filter(run__enrollment=reader)
+    found = rows.defer("data").select_related("run__submission", "run__lab", "run__enrollment").order_by("-run_id")[:MOST_OTHERS]
+    own = run.enrollment_id
+    ordered = sorted(found, key=lambda row: row.run.enrollment_id != own)
     return [{"pk": row.run_id, "name": _name(row.run, own)} for row in ordered]
 
 
 def _name(run: Run, own: int) -> str:
-    person = "" if run.submission.enrollment_id == own else f" of {run.submission.enrollment.display_name}"
-    return f"#{run.submission.number}{person} · run {run.pk}"
+    person = "" if run.enrollment_id == own else f" of {run.enrollment.display_name}"
+    return f"{f'lab run #{run.lab.number}' if run.lab else f'#{run.submission.number}'}{person} · run {run.pk}"
 
 
 def _sentence(curve: JsonObject) -> str:

@@ -25,6 +25,7 @@ STAGES = {
     "starting": "Starting the sandbox and loading your files.",
     "visible": "Running the visible checks.",
     "hidden": "Running the hidden checks in a fresh process.",
+    "script": "Your script is at work.",
     "finishing": "Adding up.",
 }
 
@@ -47,7 +48,7 @@ def page(reader: Enrollment, submission: Submission, beside: Run | None = None) 
     shown = _live(reader, submission, runs, standing)
     return (
         shown
-        | stream.section(reader, submission, _with_curves(runs, shown["result"]), beside)
+        | stream.section(reader, _with_curves(runs, shown["result"]), beside)
         | {
             "here": "homework",
             "component": component,
@@ -136,11 +137,11 @@ def _live(reader: Enrollment, submission: Submission, runs: list[Run], standing:
         "score_seen": seen,
         "score": entry.score if seen else None,
         "score_note": hidden_score,
-        "running": _running(run, reader) if run and run.is_open else None,
+        "running": running(run, reader) if run and run.is_open else None,
         "chips": chips,
         "counting_why": standing.why if seen or not standing.autograded else "",
         "polling": bool(run and run.is_open),
-        "version": _version(run, result),
+        "version": version(run, result),
     }
 
 
@@ -162,7 +163,7 @@ def _opens(release: str) -> str:
     return f"The score is shown {when.get(release, 'later')}."
 
 
-def _version(run: Run | None, result: RunResult | None) -> str:
+def version(run: Run | None, result: RunResult | None) -> str:
     if run is None:
         return "none"
     progress = run.progress
@@ -170,7 +171,7 @@ def _version(run: Run | None, result: RunResult | None) -> str:
     return f"{run.pk}.{run.token}.{run.state}.{run.attempts}.{place}.{result.pk if result else 0}.{crc32(run.note.encode())}"
 
 
-def _running(run: Run, reader: Enrollment) -> dict[str, Any]:
+def running(run: Run, reader: Enrollment) -> dict[str, Any]:
     if run.state != Run.State.RUNNING:
         found = wait(run, reader.course.zone)
         title = "Preparing the runtime" if run.state == Run.State.WAITING_RUNTIME else "Queued"

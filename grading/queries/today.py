@@ -305,7 +305,7 @@ def staff_today(course: Course) -> StaffToday:
         Component.objects.filter(homework__course=course).select_related("homework__course").order_by("-homework__number", "-kind")
     )
     autograded = set(Check.objects.filter(component__in=components).order_by().values_list("component", flat=True).distinct())
-    runs = Run.objects.filter(component__in=components).order_by()
+    runs = Run.objects.filter(component__in=components, lab=None).order_by()
     working = runs.filter(state__in=Run.OPEN).values_list("component", "state").annotate(Count("pk"))
     open_runs, states = Counter[int](), Counter[str]()
     for component, state, number_of in working:

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from django.db import connection, models
 from django.db.models import Count, OuterRef, Q, Subquery
 
+from courseapp.clock import database_now
 from grading.models import GpuSlot, QueuePause, QueueShare, Run
 from grading.policy import queueing
 from grading.policy.queueing import NOTHING_USED, Account, Purpose, Waiting
@@ -19,6 +20,7 @@ SILENT_AFTER = timedelta(seconds=30)
 _RECORD, _LEAST = 40, 4  # runs that the expected length is reckoned from
 # A page asks while it waits: a long line is put in order once for all that ask within two seconds.
 _FEW, _KEEP_S = 50, 2.0
+_NOBODYS = 0  # no row has this number
 _lock = threading.Lock()
 _kept: dict[str, tuple[float, dict[int, "Turn"]]] = {}
 
@@ -39,6 +41,14 @@ def pauses() -> dict[str, QueuePause]:
 
 def paused(name: str) -> bool:
     return QueuePause.objects.filter(pool=name).exists()
+
+
+def numbers(queue: str) -> tuple[int, int]:
+    """How many runs of a queue wait, and are at work. One statement."""
+    states = Run.objects.filter(queue=queue, state__in=Run.OPEN).order_by().values_list("state").annotate(Count("pk"))
+    counted = dict(states)
+    at_work = counted.pop(Run.State.RUNNING, 0)
+    return sum(counted.values()), at_work
 
 
 def heads(queues: Sequence[str], before: datetime) -> tuple[list[Waiting], dict[int, Account]]:
@@ -120,8 +130,16 @@ def order(name: str, now: datetime) -> dict[int, Turn]:
     return kept[1]
 
 
-def _forecast(name: str, now: datetime) -> dict[int, Turn]:
-    found = _waiting(Run.objects.filter(of_pool(name), state=Run.State.QUEUED, not_before__lte=now).order_by())
+def newcomer(name: str, owner: int, purpose: Purpose) -> Turn | None:
+    """Where a run would stand that its owner queued now; None in a long line. At most seven statements."""
+    if Run.objects.filter(of_pool(name), state=Run.State.QUEUED).count() > _FEW:
+        return None
+    now = database_now()
+    return _forecast(name, now, [Waiting(_NOBODYS, owner, purpose, now.timestamp())])[_NOBODYS]
+
+
+def _forecast(name: str, now: datetime, more: Sequence[Waiting] = ()) -> dict[int, Turn]:
+    found = [*_waiting(Run.objects.filter(of_pool(name), state=Run.State.QUEUED, not_before__lte=now).order_by()), *more]
     lengths = _lengths(name)
     middle = lengths[1] if lengths else 60.0
     held = accounts(name, {one.account for one in found})

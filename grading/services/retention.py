@@ -1,4 +1,4 @@
-"""What of grading is not needed for good: what runs printed and left behind, once the course is long over."""
+"""What of grading is not needed for good: what runs printed and left behind, and what lab runs were given, once the course is long over."""
 
 from datetime import timedelta
 from functools import partial
@@ -10,11 +10,11 @@ from courseapp.clock import database_now
 from courseapp.models import Course
 from courseapp.services import retention
 from courseapp.services.retention import Doomed, Rule
-from grading.models import OutputFile, Run, RunCurves, RunLog, RunResult
+from grading.models import LabFile, OutputFile, Run, RunCurves, RunLog, RunResult
 
 
 def run_outputs() -> list[Doomed]:
-    """Points, checks and what they say stay; only what the code printed, and the files it left behind, go."""
+    """Points, checks and what they say stay; only what the code printed, the files it left behind, and the files of lab runs go."""
     if not settings.RETENTION_OUTPUT_DAYS:
         return []
     before = (database_now() - timedelta(days=settings.RETENTION_OUTPUT_DAYS)).date()
@@ -25,8 +25,9 @@ def run_outputs() -> list[Doomed]:
         of_run, of_result = OuterRef("pk"), OuterRef("result")
         left = [RunLog.objects.filter(run=of_run), RunCurves.objects.filter(run=of_run), OutputFile.objects.filter(result=of_result)]
         said = Q(result__isnull=False) & (~Q(result__output="") | ~Q(result__files_dropped=[]))
+        left.append(LabFile.objects.filter(lab__run=of_run))
         ended = Run.objects.filter(component__homework__course=course).exclude(state__in=Run.OPEN)
-        number = ended.filter(said | Exists(left[0]) | Exists(left[1]) | Exists(left[2])).count()
+        number = ended.filter(said | Exists(left[0]) | Exists(left[1]) | Exists(left[2]) | Exists(left[3])).count()
         if number:
             found.append(Doomed(f"{course.slug}: what {number} runs printed or left behind", partial(_forget, course)))
     return found
@@ -38,6 +39,7 @@ def _forget(course: Course) -> None:
     for rows in (RunLog.objects, RunCurves.objects):
         rows.filter(run__in=ended).delete()
     results = RunResult.objects.filter(run__component__homework__course=course)
+    LabFile.objects.filter(lab__run__in=ended).delete()  # a hand-in's stay: they are what was graded
     OutputFile.objects.filter(result__in=results).delete()  # their content is then nobody's, and goes with the unused files
     results.filter(~Q(output="") | ~Q(files_dropped=[])).update(output="", files_dropped=[])
 

@@ -75,7 +75,7 @@ def cancel(*, run: Run, by: Enrollment) -> bool:
 @transaction.atomic
 def cancel_all(*, student: Enrollment, note: str) -> int:
     """Stop every run of the student that waits or works; how many there were."""
-    return sum(_leave(run, Run.State.CANCELLED, note) for run in Run.objects.filter(submission__enrollment=student, state__in=Run.OPEN))
+    return sum(_leave(run, Run.State.CANCELLED, note) for run in Run.objects.filter(enrollment=student, state__in=Run.OPEN))
 
 
 def _leave(run: Run, state: Run.State, note: str) -> bool:

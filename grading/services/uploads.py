@@ -46,10 +46,11 @@ class Problems:
     sentences: tuple[str, ...]
 
 
-def prepare(component: Component, files: "Sequence[UploadedFile[Any]]") -> Prepared | Problems:
-    """Hold what was sent to the component's rules. Nothing is written."""
+def prepare(component: Component, files: "Sequence[UploadedFile[Any]]", *, any_name: bool = False) -> Prepared | Problems:
+    """Hold what was sent to the component's rules; with `any_name`, to those of sizes and content only. Nothing is written."""
+    asked = "asked for are the script and what it reads, or a zip file of them" if any_name else _asked(component)
     if not files:
-        return Problems((f"No file was chosen; {_asked(component)}.",))
+        return Problems((f"No file was chosen; {asked}.",))
     total = sum(file.size or 0 for file in files)
     if total > component.max_total_mb * MB:
         return Problems((f"Together the files have {filesize(total)}; accepted are {component.max_total_mb} MB in all.",))
@@ -61,8 +62,8 @@ def prepare(component: Component, files: "Sequence[UploadedFile[Any]]") -> Prepa
     except archives.RefusedError as refusal:
         return Problems((refusal.reason,))
     if not prepared.files:
-        return Problems((f"Only files that a computer adds by itself were sent ({', '.join(prepared.dropped)}); {_asked(component)}.",))
-    problems = [*_clashes(prepared), *_counted(component, prepared), *_named(component, prepared)]
+        return Problems((f"Only files that a computer adds by itself were sent ({', '.join(prepared.dropped)}); {asked}.",))
+    problems = [*_clashes(prepared), *_counted(component, prepared), *([] if any_name else _named(component, prepared))]
     for file in prepared.files:
         problems += _content(component, file)
     if len(problems) > MOST_SENTENCES:

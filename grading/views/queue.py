@@ -102,7 +102,10 @@ def cancel(request: HttpRequest, course: str, pk: int) -> HttpResponse:
     if request.method != "POST":
         return render(request, "grading/queue/cancel.html", {"run": run, "running": run.state == Run.State.RUNNING, "here": "queue"})
     if runs.cancel(run=run, by=by):
-        messages.success(request, f"Run {run.pk} of {run.submission.enrollment.display_name} is cancelled. Its hand-in stays as it is.")
+        messages.success(
+            request,
+            f"Run {run.pk} of {run.enrollment.display_name} is cancelled. {'Its files are' if run.lab_id else 'Its hand-in is'} kept.",
+        )
     else:
         messages.warning(request, f"Run {run.pk} had already ended; nothing was changed.")
     return redirect("queue", course)

@@ -25,7 +25,7 @@ _DIGITS = 9  # of a place in a log
 def page(request: HttpRequest, course: str, pk: int) -> HttpResponse:
     reader = member(request, course)
     submission = access.submission_read(reader, pk)
-    beside = access.run_beside(reader, submission, request.GET.get("beside", ""))
+    beside = access.run_beside(reader, submission.component_id, request.GET.get("beside", ""))
     return render(request, "grading/submission/page.html", queries.page(reader, submission, beside))
 
 
@@ -108,7 +108,7 @@ def file_raw(request: HttpRequest, course: str, pk: int, file_pk: int) -> HttpRe
     """The bytes as they were handed in: always a download, so that nothing in them can run on this site."""
     reader = member(request, course)
     row = access.submission_file(access.submission_read(reader, pk), file_pk)
-    return _download(row.sha256, row.path.rsplit("/", 1)[-1])
+    return download(row.sha256, row.path.rsplit("/", 1)[-1])
 
 
 @login_required
@@ -117,10 +117,10 @@ def output_raw(request: HttpRequest, course: str, pk: int, file_pk: int) -> Http
     """The bytes as the run left them: a student's code wrote them, so they are a download as well."""
     reader = member(request, course)
     row = access.output_file(access.submission_read(reader, pk), file_pk)
-    return _download(row.sha256, row.name)
+    return download(row.sha256, row.name)
 
 
-def _download(sha256: str, name: str) -> HttpResponseBase:
+def download(sha256: str, name: str) -> HttpResponseBase:
     response = downloads.attachment(sha256, filename=name, content_type="application/octet-stream")
     response["Content-Security-Policy"] = "sandbox; default-src 'none'"
     response["X-Content-Type-Options"] = "nosniff"

@@ -1,0 +1,164 @@
+"""What the lab's pages show: a script of one's own, run and not graded."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.core.paginator import Paginator
+from django.urls import reverse
+
+from courseapp.clock import database_now
+from courseapp.formats import duration, filesize
+from courseapp.models import Enrollment
+from grading.models import LAB_OUTPUTS_MB, Component, LabRun, Run, RunResult, Submission
+from grading.policy.queueing import Purpose
+from grading.policy.visibility import Viewer
+from grading.queries import stream, turns
+from grading.queries.budget import Budget, budget
+from grading.queries.due import released_now
+from grading.queries.provenance import how_it_was_run
+from grading.queries.runs import result_of, state_word
+from grading.queries.submission import running, version
+
+PER_PAGE = 20
+MOST_HAND_INS = 50  # of one's own to choose from
+SHOWN = 64 * 1024  # characters of the log of a run that has no result
+
+
+@dataclass(frozen=True)
+class Row:
+    """A lab run in the list."""
+
+    lab: LabRun
+    run: Run
+    word: str
+    tone: str
+    took: str
+
+
+@dataclass(frozen=True)
+class Queue:
+    """What a lab run that is started now would meet. `starts` is empty when that cannot be told."""
+
+    name: str
+    waiting: int
+    at_work: int
+    place: int | None
+    starts: str
+
+
+def environments(reader: Enrollment) -> list[Component]:
+    """The parts of homework whose code is run: a lab run has the packages, the queue and the limits of one of them."""
+    rows = Component.objects.filter(homework__course=reader.course_id, check_rows__isnull=False).distinct()
+    found = rows.select_related("homework__course").order_by("-homework__number", "kind")
+    return [row for row in found if reader.is_staff or released_now(row.homework)]
+
+
+def hand_ins(reader: Enrollment) -> list[Submission]:
+    """One's own, newest first, whose files can be run."""
+    rows = Submission.objects.filter(enrollment=reader, component__kind=Component.Kind.PRACTICE)
+    return list(rows.select_related("component__homework").defer("receipt_text").order_by("-received_at", "-pk")[:MOST_HAND_INS])
+
+
+def page(reader: Enrollment, found: Sequence[Component], number: str) -> dict[str, Any]:
+    """For `found`, which the reader may choose from: what is before a new lab run, and the lab runs there are. Staff see everybody's."""
+    now = database_now()
+    labs = LabRun.objects.select_related("enrollment", "component__homework", "run__result", "run__slot")
+    rows = labs.defer("run__result__output", "run__result__provenance", "run__progress").order_by("-pk")
+    mine = rows.filter(enrollment__course=reader.course_id) if reader.is_staff else rows.filter(enrollment=reader)
+    shown = Paginator(mine, PER_PAGE).get_page(number)
+    queues = sorted({component.queue for component in found})
+    return {
+        "here": "lab",
+        "environments": found,
+        "page": shown,
+        "rows": [_row(lab) for lab in shown.object_list],
+        "queues": [_queue(name, reader) for name in queues],
+        "budget": _minutes(reader, queues, now),
+        "outputs_mb": LAB_OUTPUTS_MB,
+    }
+
+
+def _row(lab: LabRun) -> Row:
+    word, tone = outcome(lab.run)
+    result = result_of(lab.run)
+    return Row(lab, lab.run, word, tone, duration(result.seconds) if result else "")
+
+
+def outcome(run: Run) -> tuple[str, str]:
+    """In a word, and its tone."""
+    result = result_of(run)
+    if result is None:
+        tones: dict[str, str] = {Run.State.RUNNING: "good", Run.State.CANCELLED: "warn"}
+        return state_word(run), tones.get(run.state, "info")
+    kinds = {RunResult.Kind.OK: ("finished", "good"), RunResult.Kind.STUDENT: ("stopped", "warn")}
+    return kinds.get(RunResult.Kind(result.kind), ("our fault", "bad"))
+
+
+def _queue(name: str, reader: Enrollment) -> Queue:
+    waiting, at_work = turns.numbers(name)
+    turn = turns.newcomer(turns.pool(name), reader.pk, Purpose.LAB)
+    return Queue(name, waiting, at_work, turn.place if turn else None, turns.in_words(turn) if turn else "")
+
+
+def _minutes(reader: Enrollment, queues: Sequence[str], now: Any) -> Budget | None:
+    return budget(reader, now) if any(turns.pool(name) == "gpu" for name in queues) else None
+
+
+def limits_of(component: Component) -> str:
+    """What a script of it may use, in a line."""
+    limits = component.limits
+    time, memory = duration(float(limits.get("wall_s", 0))), filesize(int(limits.get("memory_mb", 0)) * 2**20)
+    return f"{component.runtime}, queue {component.queue}, at most {time} and {memory}"
+
+
+def run_page(reader: Enrollment, lab: LabRun, beside: Run | None) -> dict[str, Any]:
+    slug, files = reader.course.slug, list(lab.files.all())
+    return (
+        live(reader, lab)
+        | stream.section(reader, lab.run, beside)
+        | {
+            "here": "lab",
+            "component": lab.component,
+            "limits": limits_of(lab.component),
+            "files": [_file(row.path, row.size, reverse("lab-file", args=[slug, lab.pk, row.pk])) for row in files],
+            "total_size": sum(row.size for row in files),
+            "mine": lab.enrollment_id == reader.pk,
+        }
+    )
+
+
+def live(reader: Enrollment, lab: LabRun) -> dict[str, Any]:
+    """The part of the page that changes while it runs; `version` changes when any of it does."""
+    run = lab.run
+    result = result_of(run)
+    word, tone = outcome(run)
+    slug = reader.course.slug
+    written = result.files.all() if result else []
+    return {
+        "lab": lab,
+        "run": run,
+        "result": result,
+        "word": word,
+        "tone": tone,
+        "running": running(run, reader) if run.is_open else None,
+        "output": "" if run.is_open else result.output if result else stream.tail(run, SHOWN),
+        "output_kb": _cap_reached(lab.component, result),
+        "how": how_it_was_run(result, Viewer(staff=reader.is_staff, owner=lab.enrollment_id == reader.pk)) if result else None,
+        "took": duration(result.seconds) if result else "",
+        "output_files": [_file(row.name, row.size, reverse("lab-output", args=[slug, lab.pk, row.pk]), row.sha256) for row in written],
+        "polling": run.is_open,
+        "version": version(run, result),
+        "cancel_url": reverse("lab-cancel", args=[slug, lab.pk]),
+    }
+
+
+def _cap_reached(component: Component, result: RunResult | None) -> int:
+    """How many kB of the log are kept, where it was cut off there; else 0."""
+    most = int(component.limits.get("output_kb", 64))
+    return most if result and len(result.output.encode()) >= most * 1024 else 0
+
+
+def _file(path: str, size: int, download: str, sha256: str = "") -> dict[str, Any]:
+    """For `components/_files.html`."""
+    return {"path": path, "size": size, "sha256": sha256, "download": download}
