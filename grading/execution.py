@@ -15,7 +15,7 @@ import shlex
 import threading
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import partial
@@ -27,11 +27,11 @@ from django.db import DatabaseError, DataError, IntegrityError, InterfaceError, 
 from courseapp import blobs, logs
 from courseapp.clock import database_now
 from grading import slots
+from grading.claims import Claimed, claim
 from grading.models import (
     LAB_OUTPUTS_MB,
     Check,
     Component,
-    GpuSlot,
     LabFile,
     LabRun,
     OutputFile,
@@ -66,13 +66,6 @@ OUR_FAULT = "This hand-in could not be judged. The fault is ours, not your code'
 LAB_OUR_FAULT = "This lab run could not be executed. The fault is ours, not your code's, and it cost no GPU minutes. Run it again."
 
 _WAITING = (Run.State.QUEUED, Run.State.WAITING_RUNTIME)
-_CLAIM_LOCK = 0x72756E  # first key of the advisory locks of claims; the second is the queue
-
-
-@dataclass(frozen=True)
-class Claimed:
-    run: Run
-    token: int
 
 
 class Work(enum.Enum):
@@ -81,59 +74,6 @@ class Work(enum.Enum):
     IDLE = "nothing to claim"
     UNAVAILABLE = "the runner host does not answer or refuses"
     DONE = "one run was executed"
-
-
-def claim(queue: str, worker: str, *, slot: str = "", min_age: float = 0) -> Claimed | None:
-    """Take the run whose turn it is, of those claimable for `min_age` seconds. Nobody else gets it while the lease is kept.
-
-    Of `queue`; for a GPU slot (its UUID), of all queues that it serves, and only while the slot is free. Nothing while staff pause them.
-    """
-    with transaction.atomic():
-        _alone(turns.pool(queue))
-        if turns.paused(turns.pool(queue)):
-            return None
-        now = database_now()
-        place = slots.take(slot, now) if slot else None
-        if slot and place is None:
-            return None
-        line = queueing.Line(*turns.heads(place.queues if place else [queue], now - timedelta(seconds=min_age)))
-        while (turn := line.take()) is not None:
-            run = _waiting_run(turn.id)
-            if run is None or (place and not slots.reserve(run, now)):
-                continue
-            _take(run, worker, now, place)
-            return Claimed(run, run.token)
-    return None
-
-
-def _alone(pool: str) -> None:
-    """Let no other claim of the pool go on beside this one, so that what it reads stays true. SQLite has one writer anyway."""
-    if connection.vendor == "postgresql":
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_advisory_xact_lock(%s, hashtext(%s))", [_CLAIM_LOCK, pool])
-
-
-def _waiting_run(pk: int) -> Run | None:
-    """None when it is being cancelled or changed just now."""
-    rows = Run.objects.select_for_update(skip_locked=True, of=("self",)).select_related("component__homework__course")
-    return rows.filter(pk=pk, state=Run.State.QUEUED).first()
-
-
-def _take(run: Run, worker: str, now: datetime, place: GpuSlot | None) -> None:
-    run.state = Run.State.RUNNING
-    run.token += 1
-    run.worker = worker
-    run.slot = place
-    run.claimed_at = now
-    run.lease_until = now + timedelta(seconds=settings.RUN_LEASE_SECONDS)
-    run.progress = {}
-    run.note = ""
-    # Checks that were corrected while it waited are the ones to judge it by, and the check rows of today belong to them.
-    if run.lab_id is None and run.component.homework.bundle_id is not None:
-        run.bundle_id = run.component.homework.bundle_id
-    run.save(update_fields=["state", "token", "worker", "slot", "claimed_at", "lease_until", "progress", "note", "bundle"])
-    if place is not None:
-        slots.occupy(place, run)
 
 
 def heartbeat(run: Run, token: int, progress: Progress | None) -> bool:

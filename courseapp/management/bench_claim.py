@@ -4,8 +4,8 @@ Each claimant takes a run, holds it for a while, ends it, and queues another in 
 is looked whether anything was given out twice or beyond what there is.
 """
 
+import multiprocessing
 import random
-import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
@@ -22,13 +22,12 @@ from django.db.models.functions import Coalesce
 from courseapp.clock import database_now
 from courseapp.management.bench_site import machine, percentile
 from courseapp.models import Course, Enrollment, User
-from grading import execution, slots
+from grading import claims, execution, slots
 from grading.models import Bundle, Component, CoursePolicy, GpuSlot, GpuUse, Homework, Run, RunResult, Submission
 from grading.runner.devices import Device
 from grading.runner.outcome import Outcome
 
 BARS_MS = {50: 6.0, 95: 15.0}
-PROCESSES = 4
 PEOPLE = 60
 HOLDS_S = (2.0, 4.0)
 MINUTES = 1000
@@ -38,7 +37,7 @@ _DONE = Outcome("ok", Decimal(1), Decimal(1), 1.0)
 
 @dataclass(frozen=True)
 class Claims:
-    """What was measured; milliseconds of `execution.claim`. `wrong` says what was given out twice or beyond what there is."""
+    """What was measured; milliseconds of `claims.claim`. `wrong` says what was given out twice or beyond what there is."""
 
     machine: str
     database: str
@@ -71,9 +70,9 @@ def run(*, queued: int, claimants: int, seconds: float, say: Callable[[str], Non
     slots.report("bench", gpus, in_use=frozenset(), faults={})
     say(f"{claimants} claimants on {queued} queued runs for {seconds:.0f} s.")
     connections.close_all()
-    shares = [[gpu.uuid for gpu in gpus[number::PROCESSES]] for number in range(PROCESSES)]
-    with ProcessPoolExecutor(PROCESSES) as pool:
-        times = [one for found in pool.map(_claim_for, shares, [seconds] * PROCESSES) for one in found]
+    # A process for each, as workers are: threads of one would wait for each other's interpreter, and not for the database.
+    with ProcessPoolExecutor(claimants, multiprocessing.get_context("fork")) as pool:
+        times = [one for found in pool.map(_claim, [gpu.uuid for gpu in gpus], [seconds] * claimants) for one in found]
     return [
         Claims(
             machine=machine(),
@@ -116,25 +115,16 @@ def _waiting(submission: Submission, at: datetime) -> Run:
     return Run(**owns, bundle=bundle, queue="gpu", seed=1, created_at=at, not_before=at)
 
 
-def _claim_for(uuids: list[str], seconds: float) -> list[float]:
-    """Milliseconds of every claim of these slots' claimants, each a thread with a connection of its own."""
+def _claim(uuid: str, seconds: float) -> list[float]:
+    """Milliseconds of every claim of this slot's claimant."""
     times: list[float] = []
-    threads = [threading.Thread(target=_claim, args=(uuid, seconds, times)) for uuid in uuids]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return times
-
-
-def _claim(uuid: str, seconds: float, times: list[float]) -> None:
     draw = random.Random(uuid)  # noqa: S311 - a load, not a secret
     end = time.monotonic() + seconds
     time.sleep(draw.uniform(0, HOLDS_S[1]))
     try:
         while time.monotonic() < end:
             began = time.monotonic()
-            claimed = execution.claim("gpu", uuid, slot=uuid)
+            claimed = claims.claim("gpu", uuid, slot=uuid)
             times.append((time.monotonic() - began) * 1000)
             assert claimed is not None
             time.sleep(draw.uniform(*HOLDS_S))
@@ -144,6 +134,7 @@ def _claim(uuid: str, seconds: float, times: list[float]) -> None:
             _waiting(claimed.run.submission, database_now()).save()
     finally:
         connection.close()
+    return times
 
 
 def _wrong(claims: int) -> list[str]:

@@ -151,7 +151,14 @@ class GpuSlot(models.Model):
     kind = models.CharField(max_length=40, help_text="Of its device name: a100, h200, fake. It serves the queues gpu and gpu.<kind>.")
     memory_mb = models.PositiveIntegerField(default=0)
     state = models.CharField(max_length=12, choices=State.choices, default=State.FREE)
-    run = models.OneToOneField(Run, models.SET_NULL, null=True, blank=True, related_name="held_slot", help_text="Who has it.")
+    run = models.ForeignKey(
+        Run,
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="+",
+        help_text="Who has it; two may have one that began again.",
+    )
     drained = models.BooleanField(default=False, help_text="Staff give it out no more; what runs on it ends.")
     note = models.TextField(blank=True, help_text="Why it is not given out.")
     quarantined_at = models.DateTimeField(null=True, blank=True, help_text="Since when its host finds it faulty.")
@@ -169,9 +176,10 @@ class GpuSlot(models.Model):
     def __str__(self) -> str:
         return f"{self.kind} {self.uuid} on {self.host}"
 
-    @property
-    def queues(self) -> tuple[str, str]:
-        return ("gpu", f"gpu.{self.kind}")
+    @staticmethod
+    def queues_of(kind: str) -> tuple[str, str]:
+        """Which queues a slot of that kind serves."""
+        return ("gpu", f"gpu.{kind}")
 
 
 class GpuUse(models.Model):

@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
-from zoneinfo import ZoneInfo
+from datetime import date, datetime, timedelta, tzinfo
 
 from courseapp.models import Enrollment
 from grading.models import CoursePolicy, GpuGrant, GpuUse
+from grading.policy import minutes
 
 
 @dataclass(frozen=True)
@@ -23,20 +23,17 @@ class Line:
 
 @dataclass(frozen=True)
 class Budget:
-    """`granted` is the course's minutes and what staff gave; `used` and `reserved` are taken from it."""
+    """In minutes. `granted` is the course's and what staff gave; `used` and `reserved` are taken from it."""
 
     week: date
     granted: float
     used: float
     reserved: float
+    left: float
     lines: Sequence[Line]
 
-    @property
-    def left(self) -> float:
-        return self.granted - self.used - self.reserved
 
-
-def monday(zone: ZoneInfo, now: datetime) -> date:
+def monday(zone: tzinfo, now: datetime) -> date:
     """The first day of the week in the course's zone."""
     day = now.astimezone(zone).date()
     return day - timedelta(days=day.weekday())
@@ -55,11 +52,15 @@ def budget(member: Enrollment, now: datetime) -> Budget:
     uses = list(of_week.defer("run__submission__receipt_text", "run__progress"))
     lines = [Line("Every week", "for everybody in this course", policy.gpu_minutes_per_week)]
     lines += [Line("Granted by staff", grant.reason, grant.minutes) for grant in grants]
+    granted = sum(grant.minutes for grant in grants)
+    charged = sum(use.charged_s for use in uses if use.charged_s is not None)
+    reserved = sum(use.reserved_s for use in uses if use.charged_s is None)
     return Budget(
         week=week,
-        granted=policy.gpu_minutes_per_week + sum(grant.minutes for grant in grants),
-        used=sum(use.charged_s for use in uses if use.charged_s is not None) / 60,
-        reserved=sum(use.reserved_s for use in uses if use.charged_s is None) / 60,
+        granted=policy.gpu_minutes_per_week + granted,
+        used=charged / 60,
+        reserved=reserved / 60,
+        left=minutes.left(policy.gpu_minutes_per_week, granted, minutes.Spent(charged, reserved)).now_s / 60,
         lines=[*lines, *map(_line, uses)],
     )
 

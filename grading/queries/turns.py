@@ -3,14 +3,15 @@
 import statistics
 import threading
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from django.db import connection, models
-from django.db.models import Count, OuterRef, Q, Subquery
+from django.db.models import Count, Q
 
 from courseapp.clock import database_now
+from courseapp.statements import ask
 from grading.models import GpuSlot, QueuePause, QueueShare, Run
 from grading.policy import queueing
 from grading.policy.queueing import NOTHING_USED, Account, Purpose, Waiting
@@ -39,10 +40,6 @@ def pauses() -> dict[str, QueuePause]:
     return {pause.pool: pause for pause in QueuePause.objects.select_related("paused_by")}
 
 
-def paused(name: str) -> bool:
-    return QueuePause.objects.filter(pool=name).exists()
-
-
 def numbers(queue: str) -> tuple[int, int]:
     """How many runs of a queue wait, and are at work. One statement."""
     states = Run.objects.filter(queue=queue, state__in=Run.OPEN).order_by().values_list("state").annotate(Count("pk"))
@@ -51,42 +48,54 @@ def numbers(queue: str) -> tuple[int, int]:
     return sum(counted.values()), at_work
 
 
-def heads(queues: Sequence[str], before: datetime) -> tuple[list[Waiting], dict[int, Account]]:
-    """Of everybody the run that would be claimed, among those that may be since `before`, and what they have used. Two statements.
+def heads(queue: str, slot: str, before: datetime) -> Callable[[], tuple[list[Waiting], dict[int, Account]]]:
+    """Of everybody the run that would be claimed, among those that may be since `before`, and what they have used.
 
-    The first goes from person to person in the index of what waits, so its cost is theirs and not that of the runs.
+    In `queue`, or in all that the GPU slot (its UUID) serves. One statement, asked within `statements.together`. It goes from person to
+    person in the index of what waits, so its cost is theirs and not that of the runs.
     """
+    name = pool(queue)
+    starts, whose = (_STARTS_OF_SLOT, ["gpu", slot]) if slot else (_STARTS, [queue])
     moment = connection.ops.adapt_datetimefield_value(before)
-    with connection.cursor() as cursor:
-        starts = " UNION ALL ".join([_FIRST_PERSON] * len(queues))
-        cursor.execute(_HEADS.format(starts=starts), [*(name for queue in queues for name in (queue, queue)), moment])
-        found = [pk for (pk,) in cursor.fetchall()]
-    name = pool(queues[0])
-    share = QueueShare.objects.filter(pool=name, enrollment=OuterRef("enrollment")).values("level")
-    running = Run.objects.filter(of_pool(name), state=Run.State.RUNNING, purpose__lte=Purpose.LAB, enrollment=OuterRef("enrollment"))
-    held = running.order_by().values("enrollment").annotate(held=Count("pk")).values("held")
-    rows = Run.objects.filter(pk__in=found).order_by().annotate(level=Subquery(share), held=Subquery(held))
-    waiting, owners = [], {}
-    for pk, owner, purpose, since, level, count in rows.values_list("pk", "enrollment_id", "purpose", "created_at", "level", "held"):
-        waiting.append(Waiting(pk, owner, Purpose(purpose), since.timestamp()))
-        owners[owner] = Account(NOTHING_USED if level is None else level, count or 0)
-    return waiting, owners
+    answer = ask(_HEADS.format(starts=starts), [*whose, moment, name, name, f"{name}.%", int(Purpose.LAB)])
+
+    def found() -> tuple[list[Waiting], dict[int, Account]]:
+        rows = answer.rows()
+        waiting = [Waiting(pk, owner, Purpose(purpose), _seconds(since)) for pk, owner, purpose, since, _, _ in rows]
+        return waiting, {owner: Account(NOTHING_USED if level is None else level, held) for _, owner, _, _, level, held in rows}
+
+    return found
 
 
-_FIRST_PERSON = "SELECT %s, (SELECT min(enrollment_id) FROM grading_run WHERE queue = %s AND state = 'queued')"
+def _seconds(since: datetime | str) -> float:
+    """SQLite gives a moment as the text that it keeps, in UTC."""
+    return (datetime.fromisoformat(since).replace(tzinfo=UTC) if isinstance(since, str) else since).timestamp()
+
+
+_STARTS = "SELECT %s AS queue"
+_STARTS_OF_SLOT = "SELECT %s AS queue UNION ALL SELECT 'gpu.' || kind FROM grading_gpuslot WHERE uuid = %s"
 _HEADS = """
 WITH RECURSIVE own(queue, person) AS (
-    {starts}
+    SELECT queue, (SELECT min(enrollment_id) FROM grading_run WHERE queue = start.queue AND state = 'queued') FROM ({starts}) AS start
     UNION ALL
     SELECT queue, (
         SELECT min(enrollment_id) FROM grading_run WHERE queue = own.queue AND state = 'queued' AND enrollment_id > own.person
     ) FROM own WHERE person IS NOT NULL
+), head(id) AS MATERIALIZED (
+    SELECT (
+        SELECT id FROM grading_run
+        WHERE queue = own.queue AND state = 'queued' AND enrollment_id = own.person AND not_before <= %s
+        ORDER BY purpose, created_at, id LIMIT 1
+    ) FROM own WHERE person IS NOT NULL
 )
-SELECT (
-    SELECT id FROM grading_run
-    WHERE queue = own.queue AND state = 'queued' AND enrollment_id = own.person AND not_before <= %s
-    ORDER BY purpose, created_at, id LIMIT 1
-) FROM own WHERE person IS NOT NULL
+SELECT run.id, run.enrollment_id, run.purpose, run.created_at, share.level, COALESCE(busy.runs, 0)
+FROM head
+JOIN grading_run AS run ON run.id = head.id
+LEFT JOIN grading_queueshare AS share ON share.enrollment_id = run.enrollment_id AND share.pool = %s
+LEFT JOIN (
+    SELECT enrollment_id, COUNT(*) AS runs FROM grading_run
+    WHERE state = 'running' AND (queue = %s OR queue LIKE %s) AND purpose <= %s GROUP BY enrollment_id
+) AS busy ON busy.enrollment_id = run.enrollment_id
 """
 
 

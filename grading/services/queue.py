@@ -52,7 +52,7 @@ def drain(*, slot: GpuSlot, drained: bool, by: Enrollment) -> None:
     GpuSlot.objects.filter(pk=slot.pk).update(drained=drained)
     log.warning("GPU slot %s is %s by %s.", slot.uuid, "drained" if drained else "given out again", by)
     if not drained:
-        _ring(list(slot.queues))
+        _ring(list(GpuSlot.queues_of(slot.kind)))
 
 
 @transaction.atomic

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from courseapp.management import local_postgres
-from grading import execution
+from grading import claims, execution
 from grading.models import Component, Run, RunResult, Submission
 from grading.runner.outcome import Outcome
 from grading.runner.runtimes import Runtime
@@ -43,7 +43,7 @@ def judged(db: None, tmp_path: Path) -> tuple[Component, dict[int, Decimal]]:
     for name, points in (("ada", 4), ("bob", 0)):
         submission = making.submission(component, name)
         services.enqueue(submission=submission)
-        claimed = execution.claim("cpu", "a worker")
+        claimed = claims.claim("cpu", "a worker")
         assert claimed is not None
         assert execution.finish(claimed.run, claimed.token, Outcome("ok", Decimal(points), Decimal(4), 0.1))
         handed_in[submission.pk] = Decimal(points)
@@ -86,7 +86,7 @@ def test_a_second_counting_result_and_a_strangers_score_are_found(judged: tuple[
     component, handed_in = judged
     first, second = handed_in
     services.enqueue(submission=Submission.objects.get(pk=first))
-    claimed = execution.claim("cpu", "a worker")
+    claimed = claims.claim("cpu", "a worker")
     assert claimed is not None
     assert execution.finish(claimed.run, claimed.token, Outcome("ok", Decimal(4), Decimal(4), 0.1))
     RunResult.objects.filter(run__submission=second).update(points=4)

@@ -19,7 +19,7 @@ from pytest_django import DjangoAssertNumQueries
 
 from courseapp import blobs, clock
 from courseapp.models import Course, Enrollment, Role
-from grading import execution, slots
+from grading import claims, execution, slots
 from grading.models import LAB_OUTPUTS_MB, Component, CoursePolicy, GpuUse, LabFile, LabRun, Run, RunResult
 from grading.queries import lab as queries
 from grading.queries import queue as queue_queries
@@ -68,7 +68,7 @@ def started(component: Component, owner: Enrollment, **values: object) -> LabRun
 
 
 def ended(lab: LabRun, outcome: Outcome = ENDED) -> RunResult:
-    claimed = execution.claim(lab.run.queue, "w", slot=SLOT.uuid if lab.run.queue != "cpu" else "")
+    claimed = claims.claim(lab.run.queue, "w", slot=SLOT.uuid if lab.run.queue != "cpu" else "")
     assert claimed is not None
     assert claimed.run == lab.run
     assert execution.finish(claimed.run, claimed.token, outcome)
@@ -92,7 +92,7 @@ def test_what_was_sent_is_what_is_run(component: Component, ada: Enrollment) -> 
     assert (lab.number, lab.script, lab.submission) == (1, "train.py", None)
     run = lab.run
     assert (run.purpose, run.queue, run.stage, run.submission_id, run.bundle_id) == (Run.Purpose.LAB, "cpu", "grade", None, None)
-    claimed = execution.claim("cpu", "w")
+    claimed = claims.claim("cpu", "w")
     assert claimed is not None
     job = execution._job(claimed.run)
     assert job.script is not None
@@ -170,7 +170,7 @@ def test_a_run_is_of_a_hand_in_or_of_the_lab(component: Component, ada: Enrollme
 def test_hand_ins_go_first(component: Component, ada: Enrollment) -> None:
     lab = started(component, ada)
     hand_in = making.run(making.submission(component, "bob"))
-    first, second = execution.claim("cpu", "w"), execution.claim("cpu", "w")
+    first, second = claims.claim("cpu", "w"), claims.claim("cpu", "w")
     assert first is not None
     assert second is not None
     assert (first.run, second.run) == (hand_in, lab.run)
@@ -179,7 +179,7 @@ def test_hand_ins_go_first(component: Component, ada: Enrollment) -> None:
 def test_it_counts_for_nothing(component: Component, ada: Enrollment) -> None:
     submission = making.submission(component, "ada")
     making.run(submission)
-    claimed = execution.claim("cpu", "w")
+    claimed = claims.claim("cpu", "w")
     assert claimed is not None
     execution.finish(claimed.run, claimed.token, Outcome("ok", Decimal(4), Decimal(10), 1.0))
     before = standing_of(component, ada)
@@ -199,7 +199,7 @@ def test_a_failure_of_ours_says_so_and_staff_need_not_look(component: Component,
     lab = started(component, ada)
     for hours in (1, 2, 3):
         with clock.shifted(timedelta(hours=hours)):
-            claimed = execution.claim("cpu", "w")
+            claimed = claims.claim("cpu", "w")
             assert claimed is not None
             execution.give_back(claimed.run, claimed.token, "The disk is gone.")
     result = RunResult.objects.get(run=lab.run)
@@ -226,7 +226,7 @@ def test_on_a_gpu_it_costs_its_owners_minutes(gpu: Component, ada: Enrollment) -
     CoursePolicy.objects.update_or_create(course=ada.course, defaults={"gpu_minutes_per_week": 15})
     lab = started(gpu, ada)
     assert lab.run.queue == "gpu"
-    claimed = execution.claim("gpu", "w", slot=SLOT.uuid)
+    claimed = claims.claim("gpu", "w", slot=SLOT.uuid)
     assert claimed is not None
     assert GpuUse.objects.get().reserved_s == 600
     line = budget(ada, clock.database_now()).lines[-1]
@@ -236,7 +236,7 @@ def test_on_a_gpu_it_costs_its_owners_minutes(gpu: Component, ada: Enrollment) -
         slots.release(SLOT.uuid, claimed.run)
         assert budget(ada, clock.database_now()).left == pytest.approx(9, abs=0.1)
         again = services.again(lab=lab)
-        assert execution.claim("gpu", "w", slot=SLOT.uuid) is None  # it may take ten minutes, and nine are left
+        assert claims.claim("gpu", "w", slot=SLOT.uuid) is None  # it may take ten minutes, and nine are left
     waiting = run_queries.wait(Run.objects.get(pk=again.run.pk), ada.course.zone)
     assert waiting is not None
     assert waiting.kind in {"budget", "unserved"}
@@ -334,7 +334,7 @@ def test_the_queue_page_shows_it_as_a_lab_run(gpu: Component, ada: Enrollment) -
             assert response.status_code == 200
             assert ("lab run #1" in response.content.decode()) == (state != "has ended" or reader == ada), (state, reader)
         if state == "waits":
-            claimed = execution.claim("gpu", "w", slot=SLOT.uuid)
+            claimed = claims.claim("gpu", "w", slot=SLOT.uuid)
             assert claimed is not None
         elif state == "is at work":
             execution.finish(lab.run, 1, ENDED)

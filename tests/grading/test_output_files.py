@@ -17,7 +17,7 @@ from django.urls import reverse
 from courseapp import blobs
 from courseapp.fields import digest_columns
 from courseapp.models import Enrollment, Role
-from grading import execution
+from grading import claims, execution
 from grading.models import OutputFile, Run, RunResult, Submission
 from grading.runner.outcome import Outcome
 from grading.runner.outputs import OutputFile as Handed
@@ -53,7 +53,7 @@ def submission(tmp_path: Path) -> Submission:
 
 def finished(submission: Submission, outcome: Outcome = JUDGED) -> Run:
     making.run(submission)
-    claimed = execution.claim("cpu", "w")
+    claimed = claims.claim("cpu", "w")
     assert claimed is not None
     assert execution.finish(claimed.run, claimed.token, outcome)
     return claimed.run

@@ -12,7 +12,7 @@ from pytest_django import DjangoAssertNumQueries
 
 from courseapp.clock import database_now
 from courseapp.models import Enrollment, OutboxMail, Role
-from grading import execution
+from grading import claims, execution
 from grading.models import Bundle, Component, Rerun, RerunItem, Run, Submission
 from grading.queries import reruns as queries
 from grading.queries import runs as run_queries
@@ -50,7 +50,7 @@ def outcome(points: int, kind: str = "ok") -> Outcome:
 
 def judge(points: dict[int, int] | int, kind: str = "ok") -> None:
     """Everything that waits, with these points, by hand-in or for all."""
-    while claimed := execution.claim("cpu", "w"):
+    while claimed := claims.claim("cpu", "w"):
         assert claimed.run.submission_id is not None
         of_run = points if isinstance(points, int) else points[claimed.run.submission_id]
         assert execution.finish(claimed.run, claimed.token, outcome(of_run, kind))
@@ -197,7 +197,7 @@ def test_a_sample_comes_first_then_the_rest_then_the_chosen_rows_count(component
 def test_discarding_ends_what_waits_and_leaves_every_score(component: Component, ta: Enrollment) -> None:
     made = [judged(component, name, 10) for name in NAMES]
     rerun = reruns.start(component=component, submissions=made, by=ta, reason="To see.")
-    claimed = execution.claim("cpu", "w")
+    claimed = claims.claim("cpu", "w")
     assert claimed is not None
     reruns.discard(rerun=rerun, by=ta)
     assert not execution.finish(claimed.run, claimed.token, outcome(0))
@@ -211,7 +211,7 @@ def test_what_is_stopped_or_fails_keeps_its_old_result(component: Component, ta:
     one, two, three = (judged(component, name, 10) for name in NAMES[:3])
     load_other_checks(component)
     rerun = reruns.start(component=component, submissions=[one, two, three], by=ta, reason="Again.")
-    claimed = [execution.claim("cpu", "w") for _ in range(2)]
+    claimed = [claims.claim("cpu", "w") for _ in range(2)]
     assert claimed[0] is not None
     assert claimed[1] is not None
     execution.finish(claimed[0].run, claimed[0].token, outcome(4))
@@ -323,7 +323,7 @@ def test_students_own_work_goes_before_a_rerun(component: Component, ta: Enrollm
     submission = judged(component, "ada", 10)
     reruns.start(component=component, submissions=[submission], by=ta, reason="Again.")
     own = runs.enqueue(submission=making.submission(component, "bob"))
-    order = [execution.claim("cpu", "w") for _ in range(2)]
+    order = [claims.claim("cpu", "w") for _ in range(2)]
     assert [claimed.run.pk for claimed in order if claimed] == [own.pk, Run.objects.get(proposed=True).pk]
 
 

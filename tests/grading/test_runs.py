@@ -11,7 +11,7 @@ from pytest_django import DjangoAssertNumQueries
 
 from courseapp import clock
 from courseapp.models import Role
-from grading import execution
+from grading import claims, execution
 from grading.models import Component, QueueShare, Run, RunResult
 from grading.policy import queueing
 from grading.queries import runs as queries
@@ -60,7 +60,7 @@ def test_runs_are_claimed_by_purpose_then_by_use_then_by_age(component: Componen
         Run.objects.filter(pk=run.pk).update(purpose=purpose)
     QueueShare.objects.create(enrollment=heavy.enrollment, pool="cpu", level=10)
     QueueShare.objects.create(enrollment=second.enrollment, pool="gpu", level=10)
-    order = [execution.claim("cpu", "w") for _ in range(6)]
+    order = [claims.claim("cpu", "w") for _ in range(6)]
     expected = [first.pk, second.pk, heavy.pk, again.pk, superseded.pk, None]
     assert [claimed and claimed.run.pk for claimed in order] == expected
 
@@ -69,7 +69,7 @@ def test_use_of_a_run_is_its_owners_and_a_failure_of_ours_is_nobodys(component: 
     made = making.submission(component)
     for kind in ("ok", "system"):
         making.run(made)
-        claimed = execution.claim("cpu", "w")
+        claimed = claims.claim("cpu", "w")
         assert claimed is not None
         with clock.shifted(timedelta(seconds=40)):
             execution.finish(claimed.run, claimed.token, Outcome(kind, Decimal(0), Decimal(1), 1.0))
@@ -80,7 +80,7 @@ def test_use_of_a_run_is_its_owners_and_a_failure_of_ours_is_nobodys(component: 
 def test_a_newer_hand_in_goes_first_and_the_older_one_is_judged_last(component: Component) -> None:
     other = making.submission(component, "bob")
     older, newer = (services.enqueue(submission=making.submission(component)) for _ in range(2))
-    running = execution.claim("cpu", "w")
+    running = claims.claim("cpu", "w")
     again = services.enqueue(submission=other)
     by_staff = services.rerun(submission=making.submission(component, "cyd"), by=making.person(component.homework.course, "t", Role.TA))
     newest = services.enqueue(submission=making.submission(component))
@@ -94,7 +94,7 @@ def test_a_newer_hand_in_goes_first_and_the_older_one_is_judged_last(component: 
     }
     assert running is not None
     assert running.run.pk == newer.pk
-    order = [execution.claim("cpu", "w") for _ in range(4)]
+    order = [claims.claim("cpu", "w") for _ in range(4)]
     assert [claimed and claimed.run.pk for claimed in order] == [again.pk, newest.pk, by_staff.pk, older.pk]
     assert older.submission.component == component
 
@@ -102,14 +102,14 @@ def test_a_newer_hand_in_goes_first_and_the_older_one_is_judged_last(component: 
 def test_the_expected_wait_is_told_with_its_spread(component: Component) -> None:
     for seconds in (220, 260, 300, 360, 600):
         making.run(making.submission(component))
-        claimed = execution.claim("cpu", "w")
+        claimed = claims.claim("cpu", "w")
         assert claimed is not None
         with clock.shifted(timedelta(seconds=seconds)):
             execution.finish(claimed.run, claimed.token, JUDGED)
     execution.report("here", ["cpu"], tier="namespaces")
     names = ("ada", "bob", "cyd")
     runs = [services.enqueue(submission=making.submission(component, name)) for name in names]
-    running = execution.claim("cpu", "w")
+    running = claims.claim("cpu", "w")
     assert running is not None
     waits = [queries.wait(run, component.homework.course.zone) for run in runs if run.pk != running.run.pk]
     assert sorted((wait.position, wait.message) for wait in waits if wait) == [  # ada has used most
@@ -120,7 +120,7 @@ def test_the_expected_wait_is_told_with_its_spread(component: Component) -> None
 
 def test_a_claim_takes_a_lease_and_raises_the_token(component: Component) -> None:
     making.run(making.submission(component))
-    claimed = execution.claim("cpu", "worker one")
+    claimed = claims.claim("cpu", "worker one")
     assert claimed is not None
     run = Run.objects.get()
     assert (run.state, run.token, claimed.token, run.worker) == ("running", 1, 1, "worker one")
@@ -130,15 +130,15 @@ def test_a_claim_takes_a_lease_and_raises_the_token(component: Component) -> Non
 
 def test_only_the_own_queue_is_claimed_from(component: Component) -> None:
     making.run(making.submission(component), queue="gpu")
-    assert execution.claim("cpu", "w") is None
-    assert execution.claim("gpu", "w") is not None
+    assert claims.claim("cpu", "w") is None
+    assert claims.claim("gpu", "w") is not None
 
 
 def test_a_run_younger_than_min_age_is_left_to_the_workers(component: Component) -> None:
     making.run(making.submission(component))
-    assert execution.claim("cpu", "host", min_age=5) is None
+    assert claims.claim("cpu", "host", min_age=5) is None
     with clock.shifted(timedelta(seconds=6)):
-        assert execution.claim("cpu", "host", min_age=5) is not None
+        assert claims.claim("cpu", "host", min_age=5) is not None
 
 
 def test_a_claim_takes_the_checks_as_they_are_now(component: Component, tmp_path: Path) -> None:
@@ -146,7 +146,7 @@ def test_a_claim_takes_the_checks_as_they_are_now(component: Component, tmp_path
     corrected = making.homework(tmp_path / "corrected", course=component.homework.course, checks="# corrected\n").homework.bundle
     component.homework.bundle = corrected
     component.homework.save()
-    claimed = execution.claim("cpu", "w")
+    claimed = claims.claim("cpu", "w")
     assert claimed is not None
     run.refresh_from_db()
     assert run.bundle == corrected
@@ -154,7 +154,7 @@ def test_a_claim_takes_the_checks_as_they_are_now(component: Component, tmp_path
 
 def test_finishing_writes_one_result(component: Component) -> None:
     making.run(making.submission(component))
-    claimed = execution.claim("cpu", "w")
+    claimed = claims.claim("cpu", "w")
     assert claimed is not None
     assert execution.finish(claimed.run, claimed.token, JUDGED)
     run = Run.objects.get()
@@ -167,12 +167,12 @@ def test_finishing_writes_one_result(component: Component) -> None:
 
 def test_a_late_holder_changes_nothing(component: Component) -> None:
     making.run(making.submission(component))
-    late = execution.claim("cpu", "late")
+    late = claims.claim("cpu", "late")
     assert late is not None
     with clock.shifted(lapse()):
         execution.sweep()
     with clock.shifted(lapse() + timedelta(seconds=5)):
-        current = execution.claim("cpu", "current")
+        current = claims.claim("cpu", "current")
         assert current is not None
         assert (late.token, current.token) == (1, 2)
         assert not execution.heartbeat(late.run, late.token, Progress("visible", 1, 2))
@@ -188,7 +188,7 @@ def test_a_late_holder_changes_nothing(component: Component) -> None:
 
 def test_a_heartbeat_keeps_the_sweeper_away(component: Component) -> None:
     making.run(making.submission(component))
-    claimed = execution.claim("cpu", "w")
+    claimed = claims.claim("cpu", "w")
     assert claimed is not None
     with clock.shifted(lapse(0.9)):
         assert execution.heartbeat(claimed.run, claimed.token, None)
@@ -202,7 +202,7 @@ def test_an_expired_lease_is_an_attempt_and_the_third_one_fails_the_run(componen
     ahead = timedelta(0)
     for attempt in (1, 2, 3):
         with clock.shifted(ahead):
-            assert execution.claim("cpu", f"worker {attempt}") is not None
+            assert claims.claim("cpu", f"worker {attempt}") is not None
         ahead += lapse()
         with clock.shifted(ahead):
             assert execution.sweep() == []
@@ -214,34 +214,34 @@ def test_an_expired_lease_is_an_attempt_and_the_third_one_fails_the_run(componen
     assert (run.result.kind, run.result.points, run.result.max_points) == ("system", Decimal(0), Decimal(10))
     assert run.result.message == execution.OUR_FAULT
     with clock.shifted(ahead):
-        assert execution.claim("cpu", "w") is None
+        assert claims.claim("cpu", "w") is None
 
 
 def test_a_failed_try_waits_a_little_before_the_next(component: Component) -> None:
     making.run(making.submission(component))
-    claimed = execution.claim("cpu", "w")
+    claimed = claims.claim("cpu", "w")
     assert claimed is not None
     assert execution.finish(claimed.run, claimed.token, Outcome("system", Decimal(0), Decimal(10), 0.1, staff_message="no memory cgroup"))
     run = Run.objects.get()
     assert (run.state, run.attempts, run.note) == ("queued", 1, "Try 1 of 3 failed: no memory cgroup")
-    assert execution.claim("cpu", "w") is None
+    assert claims.claim("cpu", "w") is None
     with clock.shifted(timedelta(seconds=3)):
-        assert execution.claim("cpu", "w") is not None
+        assert claims.claim("cpu", "w") is not None
 
 
 def test_an_orderly_stop_costs_no_attempt(component: Component) -> None:
     making.run(making.submission(component))
-    claimed = execution.claim("cpu", "w")
+    claimed = claims.claim("cpu", "w")
     assert claimed is not None
     assert execution.give_back(claimed.run, claimed.token, "The worker was stopped.", counts=False)
-    again = execution.claim("cpu", "w")
+    again = claims.claim("cpu", "w")
     assert again is not None
     assert (again.run.attempts, again.token) == (0, 2)
 
 
 def test_what_the_database_cannot_hold_is_replaced(component: Component) -> None:
     making.run(making.submission(component))
-    claimed = execution.claim("cpu", "w")
+    claimed = claims.claim("cpu", "w")
     assert claimed is not None
     odd = Outcome(
         "student", Decimal(0), Decimal(10), 1.0, output="a\0b\ud800c", provenance={"loss": float("nan"), "sizes": [float("inf"), 1]}
@@ -285,7 +285,7 @@ def test_a_run_waits_for_a_runtime_that_is_not_there(component: Component, setti
     run.refresh_from_db()
     assert run.state == "waiting_runtime"
     assert run.note.startswith("There is no runtime “made-up”.")
-    assert execution.claim("cpu", "w") is None
+    assert claims.claim("cpu", "w") is None
     assert queries.wait(run, component.homework.course.zone) is not None
 
 
@@ -300,7 +300,7 @@ def test_a_rerun_draws_the_same_inputs_and_is_one_run_however_often_it_is_asked_
     submission = making.submission(component)
     ta = making.person(component.homework.course, "tom", Role.TA)
     first = services.enqueue(submission=submission)
-    claimed = execution.claim("cpu", "w")
+    claimed = claims.claim("cpu", "w")
     assert claimed is not None
     execution.finish(claimed.run, claimed.token, JUDGED)
     again = services.rerun(submission=submission, by=ta)
@@ -312,7 +312,7 @@ def test_a_rerun_takes_the_place_of_a_run_at_work(component: Component) -> None:
     submission = making.submission(component)
     ta = making.person(component.homework.course, "tom", Role.TA)
     services.enqueue(submission=submission)
-    claimed = execution.claim("cpu", "w")
+    claimed = claims.claim("cpu", "w")
     assert claimed is not None
     services.rerun(submission=submission, by=ta)
     assert not execution.finish(claimed.run, claimed.token, JUDGED)
@@ -323,7 +323,7 @@ def test_cancelling_fences_the_worker(component: Component) -> None:
     submission = making.submission(component)
     ta = making.person(component.homework.course, "tom", Role.TA)
     run = services.enqueue(submission=submission)
-    claimed = execution.claim("cpu", "w")
+    claimed = claims.claim("cpu", "w")
     assert claimed is not None
     assert services.cancel(run=run, by=ta)
     assert not execution.heartbeat(claimed.run, claimed.token, None)
@@ -366,7 +366,7 @@ def test_what_pages_read_of_runs_is_a_constant_number_of_statements(
     submissions = [making.submission(component) for _ in range(count)]
     for submission in submissions:
         making.run(submission)
-        claimed = execution.claim("cpu", "w")
+        claimed = claims.claim("cpu", "w")
         assert claimed is not None
         execution.finish(claimed.run, claimed.token, JUDGED)
     for submission in submissions:

@@ -14,9 +14,10 @@ from django.test import Client
 
 from courseapp import clock
 from courseapp.models import Role
-from grading import execution, slots
+from grading import claims, execution, slots
 from grading.models import Component, CoursePolicy, GpuGrant, GpuSlot, GpuUse, Run
 from grading.queries import runs as queries
+from grading.queries.budget import budget, monday
 from grading.runner.devices import Device
 from grading.runner.outcome import CheckResult, Outcome
 from grading.services import runs as services
@@ -38,8 +39,8 @@ def seen(*devices: Device, in_use: frozenset[str] = frozenset(), **faults: str) 
     slots.report("here", devices, in_use=in_use, faults={devices[0].uuid: faults["fault"]} if faults else {})
 
 
-def claimed(slot: Device = ONE) -> execution.Claimed:
-    found = execution.claim("gpu", "w", slot=slot.uuid)
+def claimed(slot: Device = ONE) -> claims.Claimed:
+    found = claims.claim("gpu", "w", slot=slot.uuid)
     assert found is not None
     return found
 
@@ -56,24 +57,24 @@ def test_a_slot_has_one_run_at_a_time_and_serves_its_kinds_queue_too(component: 
     making.run(making.submission(component, "dan"), queue="cpu")
     taken = claimed()
     assert (taken.run.pk, taken.run.slot and taken.run.slot.uuid) == (first.pk, ONE.uuid)
-    assert execution.claim("gpu", "w", slot=ONE.uuid) is None
+    assert claims.claim("gpu", "w", slot=ONE.uuid) is None
     assert claimed(OTHER).run.pk == second.pk
     slots.release(ONE.uuid, taken.run)
-    assert execution.claim("gpu", "w", slot=ONE.uuid) is None  # nothing that it serves waits
+    assert claims.claim("gpu", "w", slot=ONE.uuid) is None  # nothing that it serves waits
 
 
 def test_what_is_not_reported_faulty_or_drained_is_not_given_out(component: Component) -> None:
     making.run(making.submission(component), queue="gpu")
-    assert execution.claim("gpu", "w", slot=ONE.uuid) is None
+    assert claims.claim("gpu", "w", slot=ONE.uuid) is None
     seen(ONE)
     with clock.shifted(timedelta(seconds=40)):
-        assert execution.claim("gpu", "w", slot=ONE.uuid) is None
+        assert claims.claim("gpu", "w", slot=ONE.uuid) is None
     seen(ONE, fault="9000 MB of its memory are in use 10 s after its last job.")
-    assert execution.claim("gpu", "w", slot=ONE.uuid) is None
+    assert claims.claim("gpu", "w", slot=ONE.uuid) is None
     assert GpuSlot.objects.get().state == "quarantined"
     seen(ONE)
     GpuSlot.objects.update(drained=True)
-    assert execution.claim("gpu", "w", slot=ONE.uuid) is None
+    assert claims.claim("gpu", "w", slot=ONE.uuid) is None
     GpuSlot.objects.update(drained=False)
     assert claimed().run.slot is not None
 
@@ -112,6 +113,34 @@ def test_a_slot_is_free_again_when_its_machine_says_that_no_job_has_it(component
         assert (GpuSlot.objects.get().state, GpuSlot.objects.get().run) == ("free", None)
 
 
+def test_a_lost_run_goes_on_elsewhere_while_its_old_job_has_the_slot(component: Component) -> None:
+    seen(ONE, OTHER)
+    making.run(making.submission(component), queue="gpu")
+    lost = claimed()
+    with clock.shifted(timedelta(minutes=5)):
+        execution.sweep()
+        seen(ONE, OTHER, in_use=frozenset({ONE.uuid}))
+        Run.objects.update(not_before=clock.database_now())
+        again = claimed(OTHER)
+        assert (again.run.pk, again.token) == (lost.run.pk, lost.token + 1)
+        assert set(GpuSlot.objects.values_list("uuid", "state", "run")) == {(slot.uuid, "busy", lost.run.pk) for slot in (ONE, OTHER)}
+        slots.release(ONE.uuid, lost.run)  # the stopped worker goes on, and leaves what is its own
+        assert dict(GpuSlot.objects.values_list("uuid", "state")) == {ONE.uuid: "free", OTHER.uuid: "busy"}
+
+
+def test_a_slot_whose_lost_run_is_at_work_elsewhere_is_given_out_again(component: Component) -> None:
+    seen(ONE, OTHER)
+    making.run(making.submission(component), queue="gpu")
+    claimed()
+    with clock.shifted(timedelta(minutes=5)):
+        execution.sweep()
+        seen(ONE, OTHER, in_use=frozenset({ONE.uuid}))
+        Run.objects.update(not_before=clock.database_now())
+        claimed(OTHER)
+        seen(ONE, OTHER, in_use=frozenset({OTHER.uuid}))
+        assert dict(GpuSlot.objects.values_list("uuid", "state")) == {ONE.uuid: "free", OTHER.uuid: "busy"}
+
+
 def test_minutes_are_reserved_charged_by_use_and_not_taken_for_our_failures(component: Component) -> None:
     seen(ONE)
     run = making.run(making.submission(component), queue="gpu")
@@ -126,8 +155,7 @@ def test_minutes_are_reserved_charged_by_use_and_not_taken_for_our_failures(comp
         execution.finish(again.run, again.token, DONE)
     assert [reserved for reserved, _ in used(run)] == [600, 600]
     assert used(run)[1][1] == pytest.approx(45, abs=2)
-    has = slots.left(run, slots.week_of(run, clock.database_now()))
-    assert has.now == has.at_most == pytest.approx(240 * 60 - 45, abs=2)
+    assert budget(run.enrollment, clock.database_now()).left == pytest.approx(240 - 45 / 60, abs=0.05)
 
 
 def test_a_cancelled_run_is_charged_for_what_it_took(component: Component) -> None:
@@ -147,20 +175,20 @@ def test_nobody_has_more_than_the_minutes_of_a_week_and_what_staff_grant(compone
     made = making.submission(component)
     first, second = (making.run(made, queue="gpu") for _ in range(2))
     running = claimed()
-    assert execution.claim("gpu", "w", slot=OTHER.uuid) is None  # 10 of 19 minutes are reserved, and it may take 10
+    assert claims.claim("gpu", "w", slot=OTHER.uuid) is None  # 10 of 19 minutes are reserved, and it may take 10
     second.refresh_from_db()
     assert (second.state, second.note) == ("queued", "")  # the first may take less
     with clock.shifted(timedelta(seconds=570)):
         execution.finish(running.run, running.token, DONE)
-    assert execution.claim("gpu", "w", slot=OTHER.uuid) is None
+    assert claims.claim("gpu", "w", slot=OTHER.uuid) is None
     second.refresh_from_db()
     assert second.note.startswith("The GPU minutes of this week are used up; it runs from Mon ")
-    monday = second.not_before.astimezone(course.zone)
-    assert (monday.weekday(), monday.hour, monday.minute) == (0, 0, 0)
+    resumes = second.not_before.astimezone(course.zone)
+    assert (resumes.weekday(), resumes.hour, resumes.minute) == (0, 0, 0)
     wait = queries.wait(second, course.zone)
     assert wait is not None
     assert wait.kind == "budget"
-    week = slots.week_of(second, clock.database_now())
+    week = monday(course.zone, clock.database_now())
     staff = making.person(course, "t", Role.TA)
     GpuGrant.objects.create(enrollment=made.enrollment, week=week, minutes=1, reason="Lost an hour to a crash.", granted_by=staff)
     assert slots.unblock(made.enrollment_id) == ["gpu"]
@@ -185,7 +213,7 @@ def checked(component: Component) -> Component:
 
 def smoked(outcome: Outcome) -> Run:
     """The run that a smoke check was, ended with that outcome."""
-    claim = execution.claim("cpu", "w")
+    claim = claims.claim("cpu", "w")
     assert claim is not None
     assert claim.run.stage == "smoke"
     assert execution.finish(claim.run, claim.token, outcome)

@@ -18,7 +18,7 @@ from pytest_django import DjangoAssertNumQueries
 
 from courseapp import clock
 from courseapp.models import Enrollment, Role
-from grading import execution
+from grading import claims, execution
 from grading.models import Component, Run, RunCurves, RunLog
 from grading.queries import stream as queries
 from grading.runner.curves import Curves, Lines
@@ -50,9 +50,9 @@ def component(tmp_path: Path, settings: LazySettings) -> Component:
     return making.homework(tmp_path / "plus-one")
 
 
-def claimed(component: Component, name: str = "ada") -> execution.Claimed:
+def claimed(component: Component, name: str = "ada") -> claims.Claimed:
     making.run(making.submission(component, name))
-    found = execution.claim("cpu", "w")
+    found = claims.claim("cpu", "w")
     assert found is not None
     return found
 
@@ -117,7 +117,7 @@ def test_what_a_fenced_holder_writes_is_not_shown(component: Component) -> None:
     with clock.shifted(timedelta(hours=1)):
         execution.sweep()
     with clock.shifted(timedelta(hours=2)):
-        current = execution.claim("cpu", "current")
+        current = claims.claim("cpu", "current")
     assert current is not None
     write(stream, progress("of the fenced\n", LOSS))
     new = Stream(current.run, current.token)
