@@ -52,7 +52,7 @@ class ComponentInline(FixedInline):
 
 class CheckInline(FixedInline):
     model = Check
-    fields = ("position", "check_id", "title", "points", "visibility")
+    fields = ("position", "check_id", "title", "points", "visibility", "seeds", "tolerance")
 
 
 class SectionDueInline(FixedInline):

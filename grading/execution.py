@@ -424,6 +424,8 @@ def _spec(check: Check) -> CheckSpec:
         visibility=cast("Visibility", check.visibility),
         fresh=check.fresh_group or check.fresh,
         needs_gpu=check.needs_gpu,
+        seeds=check.seeds,
+        tolerance=check.tolerance,
     )
 
 

@@ -1,6 +1,7 @@
 """Homework, its two components, due dates, and what students handed in."""
 
 from datetime import datetime
+from decimal import Decimal
 
 from django.conf import settings
 from django.core.validators import RegexValidator
@@ -119,6 +120,10 @@ class Check(models.Model):
     fresh = models.BooleanField(default=False)
     fresh_group = models.CharField(max_length=40, blank=True, help_text="Checks of one group share a fresh process.")
     needs_gpu = models.BooleanField(default=False)
+    seeds = models.PositiveSmallIntegerField(default=1, help_text="How many draws it is judged on.")
+    tolerance = models.DecimalField(
+        max_digits=7, decimal_places=2, default=Decimal(0), help_text="Points that another run may differ by for no reason."
+    )
     position = models.PositiveSmallIntegerField()
 
     class Meta:

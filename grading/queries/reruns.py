@@ -111,7 +111,7 @@ def table(rerun: Rerun) -> Table:
     newest = {run.submission_id: run for run in rows}
     before = _before(rerun, items)
     checks = Check.objects.filter(component=rerun.component_id)
-    tolerances = {check.check_id: Decimal(0) for check in checks}
+    tolerances = {check.check_id: check.tolerance for check in checks}
     differences = _changed(before.values(), newest.values())
     patched, published = rerun.files.exists(), rerun.component.published_at is not None
     found = []

@@ -119,6 +119,8 @@ def check_lines(checks: Iterable[Check], viewer: Viewer, moment: Moment) -> list
 def _row(check: dict[str, Any], *, staff: bool, said: str) -> CheckRow:
     """`said` is what stands above all checks, so that it is not repeated at each."""
     icon, tone, word = ("check", "ok", "passed") if check["passed"] else ("cross", "no", "failed")
+    if not check["passed"] and Decimal(check["points"]):
+        word = "passed in part"
     if not check["judged"]:
         icon, tone, word = "open", "no", "not judged"
     why = (check.get("staff_message") if staff else "") or check["message"]

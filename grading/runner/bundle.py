@@ -30,7 +30,7 @@ _NOT_OF_SCORES = {
         *("title", "points", "due", "sections", "allowed", "max_file_mb", "max_total_mb", "max_files"),  # the checks' points sum to points
         *("queue", "score_release", "hand_ins_per_day", "outputs", "outputs_mb"),
     },
-    "check": {"title"},
+    "check": {"title", "tolerance"},  # the tolerance is for those who compare two scores
 }
 
 
@@ -102,7 +102,8 @@ def _deciding(settings: Mapping[str, Any]) -> dict[str, object]:
         for name, defaults in (("limits", asdict(Limits())), ("notebook", asdict(NotebookSpec()))):
             kept["practice"][name] = _without(practice.get(name, {}), (), defaults)
     kept["check"] = [
-        _without(row, _NOT_OF_SCORES["check"], {"fresh": False, "needs_gpu": False}) | {"visibility": row.get("visibility") == "visible"}
+        _without(row, _NOT_OF_SCORES["check"], {"fresh": False, "needs_gpu": False, "seeds": 1})
+        | {"visibility": row.get("visibility") == "visible"}
         for row in settings.get("check", ())
     ]
     return {key: _canonical(value) for key, value in kept.items()}

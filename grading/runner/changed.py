@@ -46,7 +46,7 @@ def _read(bundle: bytes) -> _Parts:
         raise ValueError(f"not a homework's bundle: {error}") from error
     functions, rest = _functions(contents.pop("checks.py", b""))
     rows = {
-        str(row.get("id")): {key: value for key, value in row.items() if key not in ("title", "visibility")}
+        str(row.get("id")): {key: value for key, value in row.items() if key not in ("title", "visibility", "tolerance")}
         | {"visible": row.get("visibility") == "visible"}
         for row in settings.get("check", ())
     }

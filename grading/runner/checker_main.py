@@ -304,6 +304,23 @@ class Checker:
         self._control.tell("done", waited=self._clock.waited)
 
     def _check(self, stage: Stage, spec: dict[str, Any], *, hidden: bool) -> dict[str, Any]:
+        """Over all its seeds. One that cannot be judged ends the check: how often the others pass would be luck."""
+        seeds: int = spec["seeds"]
+        failed: dict[str, Any] | None = None
+        passes = 0
+        for draw in range(seeds):
+            result = self._judge(stage, spec, draw, hidden=hidden)
+            if not result["judged"]:
+                return result | {"seeds": seeds, "passes": 0}
+            passes += result["passed"]
+            failed = failed or (None if result["passed"] else result)
+        result = failed or result
+        if seeds > 1 and failed:
+            told = messages.SEEDS.format(passes=passes, seeds=seeds)
+            result = _result(message=f"{told} {result['message']}", staff=f"{told} {result['staff']}")
+        return result | {"seeds": seeds, "passes": passes}
+
+    def _judge(self, stage: Stage, spec: dict[str, Any], draw: int, *, hidden: bool) -> dict[str, Any]:
         import numpy
         import torch
 
@@ -313,7 +330,7 @@ class Checker:
             return _result(judged=False, message=self._given_up)
         if self._clock.left <= 0:
             return _result(judged=False, message=messages.ended("wall", {"wall": messages.seconds(self._job["limits"]["wall_s"])}))
-        trial = Trial(seed=self._job["seed"], check_id=spec["id"], smoke=self._job["smoke"])
+        trial = Trial(seed=self._job["seed"], check_id=spec["id"], smoke=self._job["smoke"], draw=draw)
         torch.default_generator.manual_seed(trial.seed)
         random.seed(trial.seed)
         numpy.random.seed(trial.seed % 2**32)

@@ -115,16 +115,18 @@ class Student:
 
 
 class Trial:
-    """One check's comparisons. `generator` is seeded from the run's seed and the check's id, so a rerun draws the same inputs.
+    """One check's comparisons. `generator` is seeded from the run's seed and the check's id, so a rerun draws the same inputs. Where
+    a check declares `seeds`, it is called with one trial for each, `draw` 0, 1, …; the first is as if it declared none.
 
     `smoke`: this is the short run on a processor before the one on a GPU. Look only whether the code would run there: shapes, two steps.
     """
 
-    def __init__(self, *, seed: int, check_id: str, smoke: bool = False) -> None:
-        digest = hashlib.sha256(f"{seed}:{check_id}".encode()).digest()
+    def __init__(self, *, seed: int, check_id: str, smoke: bool = False, draw: int = 0) -> None:
+        digest = hashlib.sha256((f"{seed}:{check_id}:{draw}" if draw else f"{seed}:{check_id}").encode()).digest()
         self.seed = int.from_bytes(digest[:7])
         self.generator = torch.Generator().manual_seed(self.seed)
         self.smoke = smoke
+        self.draw = draw
         self.comparisons = 0
 
     def true(self, condition: object, sentence: str) -> None:

@@ -25,6 +25,7 @@ KINDS: tuple[Kind, ...] = ("theory", "practice")
 LATE_KEYS = ("percent_per_day", "days", "steps", "base", "scope", "day_rule", "grace_minutes", "after_last")
 
 MOST_OUTPUTS_MB = 50
+MOST_SEEDS = 20
 MOST_JUDGED_MB = 180  # of a hand-in that is run: with the homework's own files it has to fit one frame to the host
 
 _SLUG = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
@@ -37,7 +38,8 @@ _QUEUE = re.compile(r"cpu|gpu(\.[a-z0-9-]+)?")
 @dataclass(frozen=True)
 class CheckSpec:
     """One `[[check]]` row. `fresh`: its student process is its own, or that of the group of this name; `needs_gpu`: it runs only where
-    there is one."""
+    there is one. `seeds`: how many draws it is judged on; it gives the share of its points that passed. `tolerance`: by how many points
+    another run may differ for no reason."""
 
     id: str
     title: str
@@ -45,6 +47,8 @@ class CheckSpec:
     visibility: Visibility
     fresh: bool | str = False
     needs_gpu: bool = False
+    seeds: int = 1
+    tolerance: Decimal = Decimal(0)
 
 
 @dataclass(frozen=True)
@@ -279,13 +283,16 @@ def _checks(rows: tuple[Table, ...], points: Decimal, table: Table) -> tuple[Che
             raise row.error(f'id = "{id_}" is refused; use small letters, digits and single - _ . between them.', "id")
         if id_ in checks:
             raise row.error(f'id = "{id_}" is used twice; every check needs an id of its own.', "id")
+        seeds, points_of = row.whole("seeds", 1, least=1, most=MOST_SEEDS), row.number("points")
         checks[id_] = CheckSpec(
             id=id_,
             title=row.text("title", most=120),
-            points=row.number("points"),
+            points=points_of,
             visibility=cast("Visibility", row.choice("visibility", VISIBILITIES)),
             fresh=row.flag_or_text("fresh", most=40),
             needs_gpu=row.flag("needs_gpu", False),
+            seeds=seeds,
+            tolerance=row.number("tolerance", 0, most=points_of),
         )
         row.finish()
     total = sum((check.points for check in checks.values()), Decimal(0))

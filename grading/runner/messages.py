@@ -5,6 +5,7 @@ from typing import Any
 HIDDEN = "in a hidden check"
 
 HIDDEN_FAILED = "This hidden check did not pass."
+SEEDS = "It passes with {passes} of {seeds} seeds."
 HIDDEN_UNJUDGED = "Not judged, in a hidden check: {why}"
 ASSIGNMENT_CHECK = "This check itself failed; that is not your code's doing. The course staff can see why."
 ASSIGNMENT = "The checks of this homework could not run; that is not your code's doing. The course staff can see why."

@@ -24,7 +24,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
-from decimal import Decimal
+from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any, Self
 
 from grading.runner import gpu_memory, messages, sandbox, seccomp
@@ -173,7 +173,10 @@ class Run:
 
     def _packed(self) -> bytes:
         header = {
-            "checks": [{"id": spec.id, "visibility": spec.visibility, "fresh": spec.fresh} for spec in self.job.checks],
+            "checks": [
+                {"id": spec.id, "visibility": spec.visibility, "fresh": spec.fresh, "seeds": 1 if self.job.smoke else spec.seeds}
+                for spec in self.job.checks
+            ],
             "limits": asdict(self.job.limits),
             "seed": self.job.seed,
             "smoke": self.job.smoke,
@@ -507,7 +510,7 @@ class Run:
         self.results[spec.id] = CheckResult(
             id=spec.id,
             title=spec.title,
-            points=spec.points if passed else Decimal(0),
+            points=_share(spec, header) if header["judged"] else Decimal(0),
             max_points=spec.points,
             passed=passed,
             judged=bool(header["judged"]),
@@ -580,6 +583,12 @@ class Run:
     def _checker_output(self) -> str:
         size = os.fstat(self._errors.fileno()).st_size
         return self._text(os.pread(self._errors.fileno(), STAFF_OUTPUT, max(size - STAFF_OUTPUT, 0)))
+
+
+def _share(spec: CheckSpec, header: Mapping[str, Any]) -> Decimal:
+    """All points, none, or the share of the seeds that passed, in hundredths."""
+    seeds, passes = header["seeds"], header["passes"]
+    return spec.points if passes == seeds else (spec.points * passes / seeds).quantize(Decimal("0.01"), ROUND_HALF_EVEN)
 
 
 def _not_run(spec: CheckSpec) -> CheckResult:

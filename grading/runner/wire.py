@@ -10,7 +10,7 @@ from typing import Any
 
 from grading.runner.job import Job, Script
 from grading.runner.limits import Limits
-from grading.runner.manifest import VISIBILITIES, CheckSpec
+from grading.runner.manifest import MOST_SEEDS, VISIBILITIES, CheckSpec
 from grading.runner.protocol import Frame, ProtocolError, pack_frame, plain
 from grading.runner.runtimes import Runtime
 
@@ -37,7 +37,7 @@ def pack_job(job: Job) -> bytes:
     """Raises protocol.TooLargeError for a hand-in and bundle of more than MAX_PAYLOAD bytes together."""
     header = {
         "op": "run",
-        "checks": [asdict(spec) | {"points": str(spec.points)} for spec in job.checks],
+        "checks": [asdict(spec) | {"points": str(spec.points), "tolerance": str(spec.tolerance)} for spec in job.checks],
         "limits": asdict(job.limits),
         "runtime": {"name": job.runtime.name, "python": str(job.runtime.python), "digest": job.runtime.digest},
         "seed": job.seed,
@@ -91,16 +91,29 @@ def _script(value: Any) -> Script:
 
 
 def _check(row: dict[str, Any]) -> CheckSpec:
+    points, tolerance = _points(row.get("points")), _points(row.get("tolerance"))
+    visibility, fresh, needs_gpu = row.get("visibility"), row.get("fresh"), row.get("needs_gpu")
+    if visibility not in VISIBILITIES or not isinstance(fresh, bool | str) or not isinstance(needs_gpu, bool):
+        raise ProtocolError("a check of no known form")
+    return CheckSpec(
+        _text(row.get("id")), _text(row.get("title")), points, visibility, fresh, needs_gpu, _seeds(row.get("seeds")), tolerance
+    )
+
+
+def _points(value: Any) -> Decimal:
     try:
-        points = Decimal(_text(row.get("points")))
+        points = Decimal(_text(value))
     except InvalidOperation:
         raise ProtocolError("points that are no number") from None
     if not points.is_finite() or not 0 <= points <= MOST:
         raise ProtocolError("points of no known form")
-    visibility, fresh, needs_gpu = row.get("visibility"), row.get("fresh"), row.get("needs_gpu")
-    if visibility not in VISIBILITIES or not isinstance(fresh, bool | str) or not isinstance(needs_gpu, bool):
-        raise ProtocolError("a check of no known form")
-    return CheckSpec(_text(row.get("id")), _text(row.get("title")), points, visibility, fresh, needs_gpu)
+    return points
+
+
+def _seeds(value: Any) -> int:
+    if type(value) is not int or not 1 <= value <= MOST_SEEDS:
+        raise ProtocolError("a number of seeds of no known form")
+    return value
 
 
 def _limits(row: dict[str, Any]) -> Limits:

@@ -173,6 +173,8 @@ def _save_checks(component: Component, spec: ComponentSpec, changes: Changes) ->
             fresh=bool(check.fresh),
             fresh_group=check.fresh if isinstance(check.fresh, str) else "",
             needs_gpu=check.needs_gpu,
+            seeds=check.seeds,
+            tolerance=check.tolerance,
             position=position,
         )
     for row in rows.values():

@@ -333,7 +333,8 @@ def judged(control: Control, hosted: Hosted, plan: Plan) -> dict[str, dict[str, 
     hosted.plan, hosted.results = plan, {}
     job = {
         "checks": [
-            {"id": name, "visibility": "hidden" if name in HIDDEN else "visible", "fresh": GROUPS.get(name, False)} for name in CHECKS
+            {"id": name, "visibility": "hidden" if name in HIDDEN else "visible", "fresh": GROUPS.get(name, False), "seeds": 1}
+            for name in CHECKS
         ],
         "limits": LIMITS,
         "seed": 1,

@@ -126,7 +126,12 @@ def autograder(folder: Path, *changes: tuple[str, str], **files: str) -> str:
         pytest.param([('"x + 1"', '"x and 1"')], {}, id="a check's title"),
         pytest.param([('"hidden"', '"after_due"')], {}, id="when a hidden check opens"),
         pytest.param(
-            [("points = 4", "points = 4.0\nfresh = false"), ('["answer.py"]', '["answer.py"]\nruntime = "torch"')], {}, id="defaults"
+            [
+                ("points = 4", "points = 4.0\nfresh = false\nseeds = 1\ntolerance = 0.5"),
+                ('["answer.py"]', '["answer.py"]\nruntime = "torch"'),
+            ],
+            {},
+            id="defaults",
         ),
         pytest.param(
             [("[practice.limits]", '[practice.notebook]\nmode = "definitions"\n[practice.limits]')], {}, id="the notebook's default"
@@ -154,6 +159,7 @@ def test_what_decides_no_score_leaves_the_autograder_as_it_is(
         pytest.param([("points = 4", "points = 5"), ("points = 6", "points = 5")], {}, id="points"),
         pytest.param([('"plus-one"', '"plus-two"')], {}, id="a check's id"),
         pytest.param([('"visible"', '"visible"\nfresh = true')], {}, id="a fresh process"),
+        pytest.param([('"visible"', '"visible"\nseeds = 3')], {}, id="more seeds"),
         pytest.param([("[practice.limits]", '[practice.notebook]\nmode = "run-all"\n[practice.limits]')], {}, id="the notebook's mode"),
         pytest.param([('"hidden"', '"visible"')], {}, id="hidden or not"),
         pytest.param([("[practice.limits]", "[practice.to_come]\nkey = [1, true]\n[practice.limits]")], {}, id="a setting of later days"),

@@ -300,6 +300,55 @@ def test_a_fresh_check_has_a_process_of_its_own(judge_here: Judge, runtime: Runt
     assert judge_here(job(code, runtime, checks=STATE, specs=together)).points == Decimal(1)
 
 
+SEEDS = """
+import torch
+from grading.runner.checks import check
+
+drawn = set()
+
+@check("steady")
+def steady(student, trial):
+    drawn.add(trial.seed)
+    trial.equal("draws so far", len(drawn), trial.draw + 1)
+
+@check("lucky")
+@check("lucky-hidden")
+def lucky(student, trial):
+    trial.true(student.call("mlp.count") != 2, f"draw {trial.draw} was unlucky")
+
+@check("never")
+def never(student, trial):
+    trial.true(student.call("mlp.count") < 0, "never")
+
+@check("ends")
+def ends(student, trial):
+    trial.true(student.call("mlp.count", ends=trial.draw == 1) > 0, "never said")
+"""
+
+
+def test_a_check_gives_the_share_of_its_seeds_that_pass(judge: Judge, runtime: Runtime) -> None:
+    code = "import os\ncalls = 0\ndef count(ends=False):\n    global calls\n    calls += 1\n    return os._exit(3) if ends else calls\n"
+    visible = {"steady": 4, "lucky": 3, "never": 2, "ends": 3}
+    specs = [CheckSpec(name, name, Decimal(2), "visible", fresh=True, seeds=seeds) for name, seeds in visible.items()]
+    specs.append(CheckSpec("lucky-hidden", "lucky-hidden", Decimal(2), "hidden", seeds=20))
+    outcome = judge(job(code, runtime, checks=SEEDS, specs=tuple(specs)))
+    assert [(check.id, check.points, check.passed, check.judged) for check in outcome.checks] == [
+        ("steady", Decimal(2), True, True),
+        ("lucky", Decimal("1.33"), False, True),
+        ("never", Decimal(0), False, True),
+        ("ends", Decimal(0), False, False),
+        ("lucky-hidden", Decimal("1.90"), False, True),
+    ]
+    assert (outcome.kind, outcome.points) == ("student", Decimal("5.23"))
+    assert [outcome.checks[at].message for at in (0, 1, 2, 4)] == [
+        "",
+        "It passes with 2 of 3 seeds. draw 1 was unlucky",
+        "It passes with 0 of 2 seeds. never",
+        "It passes with 19 of 20 seeds. This hidden check did not pass.",
+    ]
+    assert outcome.checks[4].staff_message == "It passes with 19 of 20 seeds. draw 1 was unlucky"
+
+
 GROUPS = """
 from grading.runner.checks import check
 

@@ -22,7 +22,10 @@ RUNTIME = Runtime("torch", Path("/opt/runtime/bin/python"), "abc")
 JOB = replace(
     homework.job({"mlp.py": b"x = 1\n", "weights.npy": b"\0\xff"}, RUNTIME, outputs=("*.png",), outputs_mb=3),
     bundle=b"the bundle",
-    checks=(CheckSpec("a", "Ä", Decimal("2.50"), "visible", fresh="training"), CheckSpec("b", "B", Decimal(3), "after_due", fresh=True)),
+    checks=(
+        CheckSpec("a", "Ä", Decimal("2.50"), "visible", fresh="training"),
+        CheckSpec("b", "B", Decimal(3), "after_due", fresh=True, seeds=5, tolerance=Decimal("0.6")),
+    ),
 )
 
 
@@ -100,6 +103,10 @@ def test_any_other_header_is_refused(key: str, value: Any) -> None:
         ("check", "visibility", []),
         ("check", "fresh", 1),
         ("check", "needs_gpu", None),
+        ("check", "seeds", 0),
+        ("check", "seeds", 21),
+        ("check", "seeds", True),
+        ("check", "tolerance", "NaN"),
     ],
 )
 def test_any_other_setting_is_refused(table: str, key: str, value: Any) -> None:
