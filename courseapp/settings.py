@@ -101,6 +101,7 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
 # How many days what is kept that nobody needs any more (courseapp.services.retention); 0 keeps it for good.
 RETENTION_MAIL_DAYS = env.number("RETENTION_MAIL_DAYS", 180, least=0, most=36_500)
 RETENTION_FILE_DAYS = env.number("RETENTION_FILE_DAYS", 30, least=0, most=36_500)
+RETENTION_LAB_DAYS = env.number("RETENTION_LAB_DAYS", 60, least=0, most=36_500)
 RETENTION_OUTPUT_DAYS = env.number("RETENTION_OUTPUT_DAYS", 365, least=0, most=36_500)
 # Where the proxy in front finds `uploads/` for itself; downloads then name the file there instead of carrying its bytes.
 X_ACCEL_REDIRECT = env.path_prefix("X_ACCEL_REDIRECT")

@@ -53,9 +53,10 @@ class LabForm(forms.Form):
         component, submission = self.fields["component"], self.fields["submission"]
         assert isinstance(component, forms.ModelChoiceField)
         assert isinstance(submission, forms.ModelChoiceField)
-        component.queryset = Component.objects.filter(pk__in=[row.pk for row in environments]).select_related("homework__course")
-        rows = Submission.objects.filter(pk__in=[row.pk for row in hand_ins]).select_related("component__homework__course")
-        submission.queryset = rows.defer("receipt_text")
+        rows = Component.objects.filter(pk__in=[row.pk for row in environments]).select_related("homework__course")
+        component.queryset = rows.order_by("-homework__number", "kind")
+        own = Submission.objects.filter(pk__in=[row.pk for row in hand_ins]).select_related("component__homework__course")
+        submission.queryset = own.defer("receipt_text")
         self.fields["files"] = ManyFilesField(
             label="Files",
             required=False,

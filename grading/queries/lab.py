@@ -146,7 +146,7 @@ def live(reader: Enrollment, lab: LabRun) -> dict[str, Any]:
         "output_kb": _cap_reached(lab.component, result),
         "how": how_it_was_run(result, Viewer(staff=reader.is_staff, owner=lab.enrollment_id == reader.pk)) if result else None,
         "took": duration(result.seconds) if result else "",
-        "output_files": [_file(row.name, row.size, reverse("lab-output", args=[slug, lab.pk, row.pk]), row.sha256) for row in written],
+        "output_files": [_file(row.name, row.size, reverse("lab-output", args=[slug, lab.pk, row.pk])) for row in written],
         "polling": run.is_open,
         "version": version(run, result),
         "cancel_url": reverse("lab-cancel", args=[slug, lab.pk]),
@@ -159,6 +159,6 @@ def _cap_reached(component: Component, result: RunResult | None) -> int:
     return most if result and len(result.output.encode()) >= most * 1024 else 0
 
 
-def _file(path: str, size: int, download: str, sha256: str = "") -> dict[str, Any]:
+def _file(path: str, size: int, download: str) -> dict[str, Any]:
     """For `components/_files.html`."""
-    return {"path": path, "size": size, "sha256": sha256, "download": download}
+    return {"path": path, "size": size, "download": download}

@@ -34,6 +34,11 @@ class Log:
     more: bool
 
 
+def claim_of(run: Run) -> int:
+    """The token of the claim whose log and curves are shown: the newest. Stopping a run raised it once more, so that its holder lets go."""
+    return run.token - (run.state in {Run.State.CANCELLED, Run.State.SUPERSEDED})
+
+
 def log(run: Run, after: int = 0) -> Log:
     """From character `after` on, at most MOST_CHARACTERS of them. What another claim of the run printed is not shown."""
     result = result_of(run)
@@ -41,7 +46,7 @@ def log(run: Run, after: int = 0) -> Log:
         text = result.output[after : after + MOST_CHARACTERS]
         return Log(text, after + len(text), after + len(text) < len(result.output))
     text = ""
-    for piece in RunLog.objects.filter(run=run, token=run.token, seq__gt=after - MOST_CHARACTERS).order_by("seq")[:100]:
+    for piece in RunLog.objects.filter(run=run, token=claim_of(run), seq__gt=after - MOST_CHARACTERS).order_by("seq")[:100]:
         begin = after + len(text) - piece.seq
         if begin < 0:  # a piece before it is missing
             break
@@ -52,8 +57,8 @@ def log(run: Run, after: int = 0) -> Log:
 
 
 def tail(run: Run, characters: int) -> str:
-    """The end of what a run at work has printed."""
-    found, pieces = "", RunLog.objects.filter(run=run, token=run.token).order_by("-seq")
+    """The end of what a run without a result has printed."""
+    found, pieces = "", RunLog.objects.filter(run=run, token=claim_of(run)).order_by("-seq")
     for piece in pieces[:20]:
         found = piece.text + found
         if len(found) >= characters:
@@ -63,19 +68,20 @@ def tail(run: Run, characters: int) -> str:
 
 def logged(run: Run) -> JsonObject:
     """What the newest claim of a run has logged, as `Curves.to_json`; empty when nothing."""
-    return RunCurves.objects.filter(run=run, token=run.token).values_list("data", flat=True).first() or {}
+    return RunCurves.objects.filter(run=run, token=claim_of(run)).values_list("data", flat=True).first() or {}
 
 
 def followed(run: Run, *, token: int, after: int, seen: str) -> dict[str, Any]:
     """What has come since a reader looked: what was printed, and the curves if they have changed."""
-    part = log(run, after if token == run.token else 0)
+    claim = claim_of(run)
+    part = log(run, after if token == claim else 0)
     data = logged(run)
-    version = f"{run.token}.{data.get('lines', 0)}"
+    version = f"{claim}.{data.get('lines', 0)}"
     return {
         "run": run.pk,
-        "token": run.token,
+        "token": claim,
         "open": run.is_open,
-        "restarts": token != run.token,
+        "restarts": token != claim,
         "log": part.text,
         "after": part.after,
         "more": part.more,

@@ -4,7 +4,7 @@ from datetime import timedelta
 from functools import partial
 
 from django.conf import settings
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from courseapp.clock import database_now
 from courseapp.models import Course
@@ -33,6 +33,21 @@ def run_outputs() -> list[Doomed]:
     return found
 
 
+def lab_files() -> list[Doomed]:
+    """What a lab run was given and wrote, some time after it has ended; its log and its curves stay as long as a hand-in's."""
+    if not settings.RETENTION_LAB_DAYS:
+        return []
+    old = Run.objects.filter(lab__isnull=False, finished_at__lt=database_now() - timedelta(days=settings.RETENTION_LAB_DAYS))
+    given, written = LabFile.objects.filter(lab__run__in=old), OutputFile.objects.filter(result__run__in=old)
+    number = given.count() + written.count()
+    return [Doomed(f"{number} of lab runs that ended before", partial(_delete, given, written))] if number else []
+
+
+def _delete(*rows: "QuerySet[LabFile] | QuerySet[OutputFile]") -> None:
+    for found in rows:
+        found.delete()
+
+
 def _forget(course: Course) -> None:
     ended = Run.objects.filter(component__homework__course=course).exclude(state__in=Run.OPEN)
     ended.exclude(progress={}).update(progress={})
@@ -44,4 +59,4 @@ def _forget(course: Course) -> None:
     results.filter(~Q(output="") | ~Q(files_dropped=[])).update(output="", files_dropped=[])
 
 
-retention.rules.append(Rule("run outputs", run_outputs))
+retention.rules += [Rule("lab files", lab_files), Rule("run outputs", run_outputs)]

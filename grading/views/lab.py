@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
@@ -36,7 +37,7 @@ def page(request: HttpRequest, course: str) -> HttpResponse:
     if form.is_bound and form.is_valid() and (made := _start(reader, form)) is not None:
         return redirect("lab-run", course, made.pk)
     context = queries.page(reader, environments, request.GET.get("page", "1"))
-    context |= {"form": form, "most_open": services.MOST_OPEN, "most_a_day": services.MOST_A_DAY}
+    context |= {"form": form, "most_open": services.MOST_OPEN, "most_a_day": services.MOST_A_DAY, "keep_days": settings.RETENTION_LAB_DAYS}
     return render(request, "grading/lab/page.html", context, status=400 if form.is_bound else 200)
 
 

@@ -163,11 +163,11 @@ def test_what_runs_printed_goes_a_year_after_the_course_and_their_points_stay() 
 
 
 def test_nought_days_keep_it_for_good(settings: LazySettings, store: Path) -> None:
-    settings.RETENTION_MAIL_DAYS = settings.RETENTION_FILE_DAYS = settings.RETENTION_OUTPUT_DAYS = 0
+    settings.RETENTION_MAIL_DAYS = settings.RETENTION_LAB_DAYS = settings.RETENTION_FILE_DAYS = settings.RETENTION_OUTPUT_DAYS = 0
     mail(9_999)
     aged(store / blobs.name(blobs.put_bytes(b"x").sha256), 9_999)
     printed(date(2001, 1, 1))
-    names = ("mail", "sessions", "devices", "temporary files", "unused files", "run outputs")
+    names = ("mail", "sessions", "devices", "temporary files", "unused files", "lab files", "run outputs")
     assert retention().splitlines() == [*(f"{name}: nothing" for name in names), "Deleted."]
 
 

@@ -373,6 +373,19 @@ def test_a_person_takes_it_along(component: Component, ada: Enrollment) -> None:
     assert '"arguments": "--lr 0.1"' in archive.read(f"{inside}/lab-run.json").decode()
 
 
+def test_its_files_go_after_sixty_days(component: Component, ada: Enrollment, settings: LazySettings) -> None:
+    settings.RETENTION_OUTPUT_DAYS = 0
+    lab = started(component, ada)
+    ended(lab)
+    submission = making.submission(component, "ada")
+    for days, left in ((59, (1, 1)), (61, (0, 0))):
+        with clock.shifted(timedelta(days=days)):
+            call_command("retention", stdout=io.StringIO())
+        assert (lab.files.count(), RunResult.objects.get(run__lab=lab).files.count()) == left
+    assert RunResult.objects.get(run__lab=lab).output == "hello\n"
+    assert submission.files.count() == 1
+
+
 def test_its_files_go_when_the_course_is_long_over(component: Component, ada: Enrollment) -> None:
     lab = started(component, ada)
     ended(lab)

@@ -131,6 +131,19 @@ def test_what_a_fenced_holder_writes_is_not_shown(component: Component) -> None:
 
 
 @pytest.mark.django_db
+def test_what_a_run_had_printed_before_it_was_stopped_stays(component: Component) -> None:
+    one = claimed(component)
+    client, stream = signed_in(one.run.submission.enrollment), Stream(one.run, one.token)
+    write(stream, progress("first\n", LOSS))
+    place = {name: value for name, value in client.get(address(one.run)).json().items() if name in {"token", "after", "seen"}}
+    assert services.cancel(run=one.run, by=one.run.submission.enrollment)
+    write(stream, progress("last\n", LOSS))  # its holder had not noticed yet
+    seen = client.get(address(one.run), place).json()
+    assert (seen["restarts"], seen["log"], seen["curves"], seen["open"]) == (False, "last\n", None, False)
+    assert [curve["name"] for curve in client.get(address(one.run)).json()["curves"]] == ["loss", "acc"]
+
+
+@pytest.mark.django_db
 def test_pieces_are_small_and_so_are_answers(component: Component) -> None:
     one = claimed(component)
     text = "".join(f"{n}\N{GRINNING FACE}" for n in range(20_000))
