@@ -73,6 +73,21 @@ def test_a_storm_loses_nothing(tmp_path: Path, torch_runtime: Runtime) -> None:
     assert 0 < storm["p50_ms"] <= storm["p95_ms"] <= storm["p99_ms"] <= storm["worst_ms"]
 
 
+@pytest.mark.sandbox
+def test_starts_are_measured_on_a_worker_and_on_a_slot(tmp_path: Path, torch_runtime: Runtime) -> None:
+    """Only that it measures: how quick it is says nothing on a machine that runs tests."""
+    command = [sys.executable, "manage.py", "bench", "starts", "--json", "--runs", "2"]
+    command += ["--database-url", f"sqlite:///{tmp_path / 'starts.sqlite3'}"]
+    environ = {key: value for key, value in os.environ.items() if key != "DATABASE_URL"}
+    environ |= {"DATA_DIR": str(tmp_path), "DJANGO_SETTINGS_MODULE": "courseapp.settings", "RUNTIME_PYTHON": str(torch_runtime.python)}
+    done = subprocess.run(command, cwd=settings.BASE_DIR, env=environ, capture_output=True, text=True, check=False, timeout=240)
+    assert done.returncode in {0, 1}, done.stderr
+    uploads, gaps = json.loads(done.stdout)
+    assert (uploads["runs"], gaps["runs"], uploads["database"]) == (2, 2, "sqlite")
+    assert 0 < uploads["p50_ms"] <= uploads["worst_ms"]
+    assert 0 < gaps["p50_ms"] <= gaps["worst_ms"]
+
+
 KEYS = {
     "machine", "runs", "raw", "bare_python_ms", "bare_torch_ms", "student_first_line_ms", "first_answer_ms", "sgd_step_ms",
     "jobs_per_s", "cpu_ms_per_job", "private_mb_per_job", "ratio_torch",

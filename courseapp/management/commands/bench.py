@@ -9,14 +9,15 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from courseapp.management import bench_autograde, bench_claim, bench_sandbox, bench_storm, bench_upload, local_postgres
+from courseapp.management import bench_autograde, bench_claim, bench_sandbox, bench_starts, bench_storm, bench_upload, local_postgres
 from courseapp.management.bench_site import in_a_folder_of_its_own
 
-Measured = Sequence[bench_upload.Row] | Sequence[bench_storm.Storm] | Sequence[bench_claim.Claims]
+Measured = Sequence[bench_upload.Row] | Sequence[bench_storm.Storm] | Sequence[bench_claim.Claims] | Sequence[bench_starts.Starts]
 BENCHMARKS: dict[str, tuple[Callable[..., Measured], tuple[str, ...]]] = {
     "upload": (bench_upload.run, ("uploads", "queued")),
     "storm": (bench_storm.run, ("students", "seconds")),
     "claim": (bench_claim.run, ("queued", "claimants", "seconds")),
+    "starts": (bench_starts.run, ("runs",)),
 }
 
 
@@ -43,7 +44,9 @@ class Command(BaseCommand):
         claim.add_argument("--queued", type=int, default=3000, help="runs that wait (default 3000)")
         claim.add_argument("--claimants", type=int, default=50, help="slots that are claimed for (default 50)")
         claim.add_argument("--seconds", type=float, default=30, help="for so long (default 30)")
-        for each in (upload, storm, claim):
+        starts = benchmarks.add_parser("starts", help="from an upload, and from a run's end, to the claim of the next, on PostgreSQL")
+        starts.add_argument("--runs", type=int, default=40, help="how many of each (default 40)")
+        for each in (upload, storm, claim, starts):
             each.add_argument("--database-url", default="", help="an empty database; by default one that is thrown away afterwards")
             each.add_argument("--json", action="store_true", help="one JSON document on standard output")
             each.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
