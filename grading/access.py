@@ -40,6 +40,14 @@ def submission_read(member: Enrollment, pk: int) -> Submission:
     return found
 
 
+def submission_judged(member: Enrollment, pk: int) -> Submission:
+    """A hand-in of a part that checks judge."""
+    found = submission_read(member, pk)
+    if not found.component.check_rows.exists():
+        raise Http404
+    return found
+
+
 def submission_and_reader(request: HttpRequest, pk: int) -> tuple[Enrollment, Submission]:
     """A hand-in by its number alone, with the sender's place in its course."""
     course = Submission.objects.filter(pk=pk).values_list("component__homework__course__slug", flat=True).first()

@@ -27,6 +27,7 @@ urlpatterns = [
     path("c/<slug:course>/submissions/<int:pk>/confirm/", handin.confirm, name="submission-confirm"),
     path("c/<slug:course>/submissions/<int:pk>/choose/", handin.choose, name="submission-choose"),
     path("c/<slug:course>/submissions/<int:pk>/rerun/", submission.rerun, name="submission-rerun"),
+    path("c/<slug:course>/submissions/<int:pk>/points/", submission.points, name="submission-points"),
     path("c/<slug:course>/submissions/<int:pk>/cancel/", submission.cancel, name="submission-cancel"),
     path("c/<slug:course>/submissions/<int:pk>/diff/", submission.diff, name="submission-diff"),
     path("c/<slug:course>/submissions/<int:pk>/files/<int:file_pk>/", submission.file, name="submission-file"),

@@ -54,6 +54,7 @@ TABLE: dict[str, tuple[str, str]] = {
     "submission-confirm": ("POST", "to no no no no no login"),
     "submission-choose": ("POST", "to no no no no no login"),
     "submission-rerun": ("POST", "no no no no to to login"),  # it has a score: what a grader may run at once has none
+    "submission-points": ("GET", "no no no no in in login"),
     "submission-cancel": ("POST", "to no no to to to login"),
     "submission-diff": ("GET", OWNER_AND_STAFF),
     "submission-file": ("GET", OWNER_AND_STAFF),

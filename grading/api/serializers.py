@@ -19,7 +19,7 @@ HAND_IN_STATES = Submission.State.choices
 RUN_STATES = Run.State.choices
 PLACE_STATES = Enrollment.State.choices
 EARLIER = "The score is of an earlier version of the homework's autograder."
-CHECK_STATES = ["passed", "failed", "not judged", "hidden"]
+CHECK_STATES = ["passed", "passed in part", "failed", "not judged", "hidden"]
 
 
 class Shape(serializers.Serializer[Any]):

@@ -1,3 +1,4 @@
+from grading.models.byhand import PointsByHand
 from grading.models.homework import (
     GPU_MINUTES,
     Accommodation,
@@ -45,6 +46,7 @@ __all__ = [
     "LabFile",
     "LabRun",
     "OutputFile",
+    "PointsByHand",
     "QueuePause",
     "QueueShare",
     "Rerun",

@@ -7,12 +7,14 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
+from django.db.models import Max
+
 from courseapp import blobs
 from courseapp.models import Enrollment, Role
-from grading.models import Check, Component, Rerun, RerunItem, Run, RunResult, Submission
+from grading.models import Check, Component, PointsByHand, Rerun, RerunItem, Run, RunResult, Submission
 from grading.policy.reruns import Case, Comparison, Judgement, Scored, Totals, compare, totals
 from grading.queries.runs import JUDGED, judging, result_of, state_word
-from grading.queries.standing import standings
+from grading.queries.standing import points_by_hand, standings
 from grading.runner.changed import Changed, changed
 
 UNKNOWN = Changed(shared=("files that are not in the store any more",))
@@ -113,6 +115,10 @@ def table(rerun: Rerun) -> Table:
     checks = Check.objects.filter(component=rerun.component_id)
     tolerances = {check.check_id: check.tolerance for check in checks}
     differences = _changed(before.values(), newest.values())
+    newest_by_hand = (
+        PointsByHand.objects.filter(submission__rerun_items__rerun=rerun).order_by().values("submission").annotate(newest=Max("pk"))
+    )
+    by_hand = points_by_hand(list(newest_by_hand.values_list("newest", flat=True)))
     patched, published = rerun.files.exists(), rerun.component.published_at is not None
     found = []
     for item in items:
@@ -124,6 +130,7 @@ def table(rerun: Rerun) -> Table:
             new=_judgement(after) if after else None,
             missing=_missing(run, after),
             patched=patched,
+            by_hand=item.submission_id in by_hand,
             published=published,
         )
         found.append(Row(item, old, run, after, compare(case, tolerances=tolerances, changed=differences.checks)))

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
+from django.db.models import OuterRef, Subquery
+
 from courseapp.models import Enrollment
-from grading.models import Component, Run, RunResult, Submission
+from grading.models import Component, PointsByHand, Run, RunResult, Submission
 from grading.policy.counts import Attempt, which_counts
 from grading.policy.late import Lateness
 from grading.policy.score import ComponentScore, Deduction, component_score
@@ -21,7 +23,7 @@ from grading.queries.runs import JUDGED, Judging, by_earlier_version, judging
 class Entry:
     """One hand-in as it stands now. `state` may differ from the row's: an extension opens what was closed.
 
-    `earlier`: its score is of an earlier version of the homework's autograder.
+    `earlier`: its score is of an earlier version of the autograder. `by_hand`: what staff set in the place of the checks' points.
     """
 
     submission: Submission
@@ -31,6 +33,7 @@ class Entry:
     result: RunResult | None
     score: ComponentScore | None
     earlier: bool
+    by_hand: PointsByHand | None = None
 
     @property
     def accepted(self) -> bool:
@@ -74,8 +77,10 @@ def standings(components: Sequence[Component], enrollments: Sequence[Enrollment]
     found = Submission.objects.filter(component__in=components)
     if len(enrollments) <= 50:
         found = found.filter(enrollment__in=enrollments)
-    rows = list(found.order_by("-received_at", "-pk").defer("receipt_text"))
+    newest = PointsByHand.objects.filter(submission=OuterRef("pk")).order_by("-pk").values("pk")[:1]
+    rows = list(found.annotate(by_hand_pk=Subquery(newest)).order_by("-received_at", "-pk").defer("receipt_text"))
     judged = judging(rows) if any(one.autograded for one in terms.values()) else {}
+    by_hand = points_by_hand([row.by_hand_pk for row in rows if row.by_hand_pk is not None])
     grouped: dict[tuple[int, int], list[Submission]] = {key: [] for key in terms}
     for row in rows:
         if (row.component_id, row.enrollment_id) in grouped:
@@ -84,38 +89,54 @@ def standings(components: Sequence[Component], enrollments: Sequence[Enrollment]
     standing = {}
     for key, mine in grouped.items():
         component = by_pk[key[0]]
-        entries = tuple(_entry(row, component, terms[key], judged.get(row.pk)) for row in mine)
+        entries = tuple(_entry(row, component, terms[key], judged.get(row.pk), by_hand.get(row.pk)) for row in mine)
         standing[key] = _standing(component, terms[key], entries)
     return standing
+
+
+def points_by_hand(keys: Sequence[int]) -> dict[int, PointsByHand]:
+    """By hand-in, of the newest rows, those that were not taken back. One statement, none without keys."""
+    rows = PointsByHand.objects.filter(pk__in=keys, points__isnull=False).select_related("set_by") if keys else []
+    return {row.submission_id: row for row in rows}
 
 
 def standing_of(component: Component, enrollment: Enrollment) -> Standing:
     return standings([component], [enrollment])[component.pk, enrollment.pk]
 
 
-def _entry(row: Submission, component: Component, terms: Terms, judged: Judging | None) -> Entry:
+def _entry(row: Submission, component: Component, terms: Terms, judged: Judging | None, by_hand: PointsByHand | None) -> Entry:
     late = terms.lateness(row.counted_at)
     run, result = (judged.run, judged.result) if judged else (None, None)
     score, earlier = None, False
-    if result is not None and result.kind in JUDGED:
+    if by_hand is not None and by_hand.points is not None:
+        why = f"set by hand by {by_hand.set_by.display_name}: {by_hand.reason}"
+        score = _score(terms, row, late.days, raw=by_hand.points, raw_why=why)
+    elif result is not None and result.kind in JUDGED:
         score = score_of(terms, raw=result.points, days_late=late.days, row=row, run=result.run)
         earlier = by_earlier_version(result, component.homework)
-    return Entry(row, late, terms.state_now(row), run, result, score, earlier)
+    return Entry(row, late, terms.state_now(row), run, result, score, earlier, by_hand)
 
 
 def score_of(terms: Terms, *, raw: Decimal, days_late: int, row: Submission, run: Run) -> ComponentScore:
     """`run` comes with its rerun: what staff take off for a repair goes with the result of the repaired code."""
     repaired = run.rerun if run.rerun is not None and run.rerun.repair_percent else None
+    deductions = [Deduction("not_runnable", repaired.repair_percent, repaired.reason)] if repaired else ()
+    return _score(terms, row, days_late, raw=raw, raw_why=f"from the checks, run {run.pk}", deductions=deductions)
+
+
+def _score(
+    terms: Terms, row: Submission, days_late: int, *, raw: Decimal, raw_why: str, deductions: Sequence[Deduction] = ()
+) -> ComponentScore:
     return component_score(
         terms.policy,
         raw=raw,
         possible=terms.possible,
         days_late=days_late,
-        deductions=[Deduction("not_runnable", repaired.repair_percent, repaired.reason)] if repaired else (),
+        deductions=deductions,
         homework_possible=terms.homework_possible,
         due=terms.due.due,
         received=row.counted_at,
-        raw_why=f"from the checks, run {run.pk}",
+        raw_why=raw_why,
     )
 
 

@@ -62,6 +62,7 @@ def page(reader: Enrollment, submission: Submission, beside: Run | None = None) 
             "autograded": standing.autograded,
             "confirm": _confirm(standing, entry) if mine and entry.state == Submission.State.UNCONFIRMED else None,
             "may_rerun": reader.is_staff and standing.autograded and entry.score is None,
+            "may_set_points": reader.may_manage and standing.autograded,
             "rerun_url": _rerun_url(reader, submission) if reader.may_manage and entry.score is not None else "",
             "may_choose": mine and not counts and not frozen and len(accepted) > 1 and entry in accepted,
         }
@@ -135,6 +136,7 @@ def _live(reader: Enrollment, submission: Submission, runs: list[Run], standing:
         "earlier": result is not None and result.kind in JUDGED and by_earlier_version(result, component.homework),
         "raw_seen": seen and result is not None and result.kind in JUDGED,
         "score_seen": seen,
+        "by_hand": entry.by_hand if seen else None,
         "score": entry.score if seen else None,
         "score_note": hidden_score,
         "running": running(run, reader) if run and run.is_open else None,

@@ -6,16 +6,17 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
 from django.urls import reverse
-from django.views.decorators.http import require_POST, require_safe
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from courseapp import downloads
 from courseapp.access import manager, member, staff
 from grading import access
+from grading.forms.byhand import PointsForm
 from grading.queries import comparing
 from grading.queries import stream as streams
 from grading.queries import submission as queries
 from grading.queries.runs import latest
-from grading.services import reruns, runs
+from grading.services import byhand, reruns, runs
 
 _DIGITS = 9  # of a place in a log
 
@@ -66,6 +67,28 @@ def rerun(request: HttpRequest, course: str, pk: int) -> HttpResponse:
     run = runs.rerun(submission=submission, by=by)
     messages.success(request, f"Run {run.pk} is queued.")
     return redirect("submission", course, pk)
+
+
+@login_required
+@require_http_methods(["GET", "HEAD", "POST"])
+def points(request: HttpRequest, course: str, pk: int) -> HttpResponse:
+    """Set a judged part's points by hand, or take them back. TAs and instructors."""
+    by = manager(request, course)
+    submission = access.submission_judged(by, pk)
+    before = byhand.current(submission)
+    form = PointsForm(request.POST or None, initial={"points": before.points if before else None})
+    if form.is_bound and form.is_valid():
+        try:
+            row = byhand.set_points(submission=submission, by=by, **form.cleaned_data)
+        except byhand.ByHandError as problem:
+            form.add_error(problem.field, str(problem))
+        else:
+            said = "The checks' points hold again." if row.points is None else "The points are set; no run changes them."
+            messages.success(request, said)
+            return redirect("submission", course, pk)
+    rows = submission.points_by_hand.select_related("set_by").order_by("-pk")
+    context = {"form": form, "submission": submission, "rows": rows, "here": "homework"}
+    return render(request, "grading/submission/points.html", context, status=400 if form.is_bound else 200)
 
 
 @login_required

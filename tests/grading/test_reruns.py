@@ -19,7 +19,7 @@ from grading.queries import runs as run_queries
 from grading.queries.standing import standing_of
 from grading.queries.submission import live
 from grading.runner.outcome import CheckResult, Outcome
-from grading.services import reruns, runs
+from grading.services import byhand, reruns, runs
 from tests.grading import making
 
 pytestmark = pytest.mark.django_db
@@ -265,6 +265,57 @@ def test_after_publishing_a_loss_is_flagged_and_not_ticked(component: Component,
     assert rows == [(False, ("Falls after publishing",)), (True, ())]
     accept_advised(rerun, ta)
     assert (score(one), score(two)) == (10, 10)
+
+
+def test_points_set_by_hand_are_flagged_and_never_overwritten(component: Component, ta: Enrollment) -> None:
+    ada, bob = judged(component, "ada", 4), judged(component, "bob", 4)
+    byhand.set_points(submission=ada, points=Decimal("7.5"), reason="The idea is right.", by=ta)
+    assert (score(ada), score(bob)) == (7.5, 4)
+    load_other_checks(component)
+    rerun = reruns.start(component=component, submissions=[ada, bob], by=ta, reason="Milder.")
+    judge(10)
+    table = queries.table(rerun)
+    assert [(row.submission, row.comparison.may_apply, row.comparison.flags) for row in table.rows] == [
+        (ada, False, ("Graded by hand: that score stands",)),
+        (bob, True, ()),
+    ]
+    with pytest.raises(reruns.RerunError, match="no new result that may count: Ada #1"):
+        reruns.accept(rerun=rerun, by=ta, items={row.item.pk for row in table.rows}, seen=table.version)
+    assert accept_advised(rerun, ta).applied == 1
+    assert (score(ada), score(bob)) == (7.5, 10)
+    line = live(ada.enrollment, ada)["score"].lines[0]
+    assert line.why == "set by hand by Tom: The idea is right."
+    byhand.set_points(submission=ada, points=None, reason="The checks were mended.", by=ta)
+    assert score(ada) == 4
+    assert [mail.subject for mail in OutboxMail.objects.filter(subject__contains="by hand")] == [
+        "Homework 1, practice: hand-in #1 was graded by hand"
+    ] * 2
+
+
+@pytest.mark.parametrize(
+    ("points", "reason", "field", "message"),
+    [
+        (Decimal("10.5"), "Why.", "points", "10.5 points are refused; accepted are 0 to 10."),
+        (Decimal(-1), "Why.", "points", "−1 points are refused; accepted are 0 to 10."),
+        (Decimal(5), " ", "reason", "Say why; the student reads it."),
+        (None, "Why.", "points", "No points are set by hand here, so there is nothing to take back."),
+    ],
+)
+def test_points_that_cannot_be_set_are_refused(
+    component: Component, ta: Enrollment, client: Client, points: Decimal | None, reason: str, field: str, message: str
+) -> None:
+    made = judged(component, "ada", 4)
+    with pytest.raises(byhand.ByHandError) as refusal:
+        byhand.set_points(submission=made, points=points, reason=reason, by=ta)
+    assert (str(refusal.value), refusal.value.field) == (message, field)
+    assert score(made) == 4
+    assert ta.user is not None
+    client.force_login(ta.user)
+    url = reverse("submission-points", args=[component.homework.course.slug, made.pk])
+    answer = client.post(url, {"points": "" if points is None else points, "reason": reason})
+    assert (answer.status_code, made.points_by_hand.count()) == (400, 0)
+    assert client.post(url, {"points": "6.25", "reason": "The idea is right."}).status_code == 302
+    assert score(made) == 6.25
 
 
 def test_a_repair_is_run_in_place_of_the_file_and_costs_its_percent(component: Component, ta: Enrollment) -> None:
