@@ -58,6 +58,9 @@ class ResultCard:
         return rows + [row for row in self.rows if row.word not in {"passed", "not judged"}]
 
 
+_WITHOUT_FAULT = {RunResult.Kind.OK, RunResult.Kind.STUDENT, RunResult.Kind.SMOKE}
+
+
 def result_card(result: RunResult, viewer: Viewer, moment: Moment, *, score_seen: bool) -> ResultCard:
     """What `viewer` sees of the result. Closed checks become one line per time of opening; their points only if the score is seen."""
     rows: list[CheckRow] = []
@@ -76,11 +79,13 @@ def result_card(result: RunResult, viewer: Viewer, moment: Moment, *, score_seen
         ]
         passed = sum(bool(check["passed"]) for check in shown)
         outcome, outcome_tone = (f"{passed} of {len(shown)} checks pass", "good" if passed == len(shown) else "info")
+    if result.kind == RunResult.Kind.SMOKE:
+        outcome, outcome_tone = "passed", "good"
     return ResultCard(
         outcome=outcome,
         outcome_tone=outcome_tone,
         fault=fault if result.message or result.kind in {RunResult.Kind.ASSIGNMENT, RunResult.Kind.SYSTEM} else "",
-        message=result.message or ("" if result.kind in {RunResult.Kind.OK, RunResult.Kind.STUDENT} else " "),
+        message=result.message or ("" if result.kind in _WITHOUT_FAULT else " "),
         tone="warn" if result.kind == RunResult.Kind.STUDENT else "bad",
         rows=tuple(rows),
         output=result.output,

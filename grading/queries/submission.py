@@ -123,13 +123,14 @@ def _live(reader: Enrollment, submission: Submission, runs: list[Run], standing:
     chips = [Chip("counts", "good")] if standing.counting is entry else []
     chips.append(Chip(entry.lateness.label, "warn" if entry.lateness.late else "good"))
     former = [(one, result_card(one, viewer, moment, score_seen=seen)) for one in results if one.kind in JUDGED and one is not result]
-    hidden_score = None if seen or result is None else _opens(component.score_release)
+    hidden_score = None if seen or result is None or result.kind not in JUDGED else _opens(component.score_release)
     return {
         "submission": submission,
         "run": run,
         "result": result,
         "card": result_card(result, viewer, moment, score_seen=seen) if result else None,
         "how": how_it_was_run(result, viewer) if result else None,
+        "smoked": result is not None and result.kind == RunResult.Kind.SMOKE,
         "judged_again": result.run.rerun.reason if result and result.run.rerun else "",
         "former": former,
         "output_files": _output_rows(submission, result, reader.course.slug) if result else [],

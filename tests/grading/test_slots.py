@@ -237,6 +237,19 @@ def test_a_gpu_run_follows_a_smoke_check_that_passed_and_only_it_counts(componen
     assert (judging.result.run, judging.result.kind) == (second, "ok")
 
 
+def test_a_passed_smoke_check_is_shown_as_what_it_is(component: Component, client: Client) -> None:
+    made = making.submission(checked(component))
+    services.enqueue(submission=made)
+    smoked(SMOKED)
+    assert made.enrollment.user
+    client.force_login(made.enrollment.user)
+    page = client.get(f"/c/{component.homework.course.slug}/submissions/{made.pk}/").content.decode()
+    assert '<h2 id="result-title">Smoke check</h2>' in page
+    assert "Nothing of it counts: the result comes from the run on the GPU." in page
+    assert "note bad" not in page
+    assert "4 of 10" not in page
+
+
 @pytest.mark.parametrize("kind", ["ok", "student"])
 def test_no_gpu_is_taken_by_what_would_not_run_there(component: Component, kind: Literal["ok", "student"]) -> None:
     made = making.submission(checked(component))
