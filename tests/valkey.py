@@ -13,22 +13,24 @@ from grading.runner.parent import die_with_parent
 
 
 class Valkey:
-    """A broker of the test's own on a loopback port. `kill()` is SIGKILL; `start()` again finds what was appended to its file.
+    """A broker of the test's own on a port of loopback, or of another address.
 
+    `kill()` is SIGKILL; `start()` again finds what was appended to its file.
     `keeps=False`: nothing is written to a file, and a broker that was killed starts empty.
     """
 
-    def __init__(self, folder: Path, *, port: int | None = None, keeps: bool = True) -> None:
-        self.folder, self.keeps = folder, keeps
+    def __init__(self, folder: Path, *, port: int | None = None, keeps: bool = True, address: str = "127.0.0.1") -> None:
+        self.folder, self.keeps, self.address = folder, keeps, address
         self.port = port or free_port()
-        self.url = f"redis://127.0.0.1:{self.port}/0"
+        self.url = f"redis://{address}:{self.port}/0"
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        options = ["--bind", "127.0.0.1", "--port", str(self.port), "--dir", str(self.folder), "--logfile", "valkey.log"]
+        options = ["--bind", self.address, "--protected-mode", "no", "--port", str(self.port)]
+        options += ["--dir", str(self.folder), "--logfile", "valkey.log"]
         options += ["--appendonly", "yes" if self.keeps else "no", "--save", "", "--maxmemory-policy", "noeviction"]
         self.process = subprocess.Popen([str(get_binary_path()), *options], stdin=subprocess.DEVNULL, preexec_fn=die_with_parent())
-        with redis.Redis(port=self.port) as client:
+        with redis.Redis(self.address, self.port) as client:
             for _ in range(200):
                 try:
                     client.ping()

@@ -67,8 +67,11 @@ def start_if_wanted(environ: MutableMapping[str, str]) -> None:
     environ["DATABASE_URL"] = cluster.url
 
 
-def start(*, durable: bool = False, port: int | None = None) -> Cluster:
-    """Raises MissingError. `durable`: with fsync, as a real site has it. `port`: on loopback; a free one by default."""
+def start(*, durable: bool = False, port: int | None = None, network: str = "") -> Cluster:
+    """Raises MissingError. `durable`: with fsync, as a real site has it. `port`: a free one by default.
+
+    On loopback; where a `network` such as 10.77.0.0/24 is named, on all addresses, and everybody of that network is let in.
+    """
     binaries = find_binaries()
     user = unprivileged_user()
     folder = Path(tempfile.mkdtemp(prefix="courseapp-postgres-", dir=reachable_folder() if user else None))
@@ -77,11 +80,14 @@ def start(*, durable: bool = False, port: int | None = None) -> Cluster:
     as_user = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []} if user else {}
     try:
         _initialise(binaries / "initdb", folder / "data", as_user)
+        if network:
+            with (folder / "data" / "pg_hba.conf").open("a") as file:
+                file.write(f"host all all {network} trust\n")
         port = port or _free_port()
         settings = [
             *OPTIONS,
             *(() if durable else FORGETFUL),
-            "listen_addresses=127.0.0.1",
+            "listen_addresses=*" if network else "listen_addresses=127.0.0.1",
             f"port={port}",
             f"unix_socket_directories={folder}",
         ]
