@@ -3,6 +3,7 @@
 import hashlib
 import io
 import sys
+import time
 import zipfile
 from datetime import timedelta
 from decimal import Decimal
@@ -20,7 +21,7 @@ from pytest_django import DjangoAssertNumQueries
 from courseapp import blobs, clock
 from courseapp.models import Course, Enrollment, Role
 from grading import claims, execution, slots
-from grading.models import LAB_OUTPUTS_MB, Component, CoursePolicy, GpuUse, LabFile, LabRun, Run, RunResult
+from grading.models import LAB_OUTPUTS_MB, Component, CoursePolicy, GpuSlot, GpuUse, LabFile, LabRun, Run, RunCurves, RunResult
 from grading.queries import lab as queries
 from grading.queries import queue as queue_queries
 from grading.queries import runs as run_queries
@@ -34,6 +35,7 @@ from grading.runner.outputs import OutputFile as Handed
 from grading.services import lab as services
 from grading.services import runs
 from tests.grading import making
+from tests.grading.site import Site, eventually
 
 pytestmark = pytest.mark.django_db
 
@@ -41,6 +43,14 @@ SLOT = Device("fake-here-0", "fake")
 TABLE = b"epoch,loss\n1,0.5\n"
 WROTE = Handed("table.csv", hashlib.sha256(TABLE).hexdigest(), len(TABLE), TABLE)
 ENDED = Outcome("ok", Decimal(0), Decimal(0), 1.5, output="hello\n", files=(WROTE,), provenance={"runtime": "torch", "seed": 1})
+
+
+TRAINS = """
+import os, sys, time
+print('{"step": 1, "loss": 0.5}', flush=True)
+open("where.txt", "w").write(os.environ["CUDA_VISIBLE_DEVICES"])
+time.sleep(float(sys.argv[1]))
+"""
 
 
 def sent(name: str = "train.py", text: str = "print('hello')\n") -> SimpleUploadedFile:
@@ -396,3 +406,30 @@ def test_its_files_go_when_the_course_is_long_over(component: Component, ada: En
     with pytest.raises(services.LabError, match=r"The files of lab run #1 are no longer kept; upload them again\."):
         services.again(lab=lab)
     assert LabFile.objects.get().lab == waiting
+
+
+@pytest.mark.sandbox
+def test_from_start_to_end_on_a_slot_and_what_is_stopped_gives_it_back(site: Site, tmp_path: Path) -> None:
+    site.values |= {"GPU_SLOTS": "fake:1"}
+    site.host()
+    eventually(lambda: GpuSlot.objects.count() == 1, 20, "a slot is reported")
+    slot = GpuSlot.objects.get()
+    site.gpu_worker("gpu", slot.uuid)
+    component = making.homework(tmp_path / "plus-one", queue="gpu", limits={"wall_s": 60})
+    ada = making.person(component.homework.course, "ada")
+    lab = started(component, ada, files=[sent(text=TRAINS)], arguments="0")
+    eventually(lambda: RunResult.objects.filter(run__lab=lab).exists(), 60, "it has ended")
+    result = RunResult.objects.select_related("run").get(run__lab=lab)
+    assert (result.kind, result.message, result.output) == ("ok", "", '{"step": 1, "loss": 0.5}\n')
+    assert {row.name: blobs.read(row.sha256).decode() for row in result.files.all()} == {"where.txt": slot.uuid}
+    assert RunCurves.objects.get(run=result.run).data["lines"] == 1
+    assert result.run.finished_at
+    assert result.run.claimed_at
+    assert GpuUse.objects.get().charged_s == round((result.run.finished_at - result.run.claimed_at).total_seconds())
+    long = started(component, ada, files=[sent(text=TRAINS)], arguments="50")
+    eventually(lambda: RunCurves.objects.filter(run__lab=long).exists(), 30, "it is at work")
+    began = time.monotonic()
+    assert runs.cancel(run=long.run, by=ada)
+    eventually(lambda: not GpuSlot.objects.exclude(state="free", run=None).exists(), 5, "the slot is free again")
+    assert time.monotonic() - began < 3
+    assert (Run.objects.get(lab=long).state, RunResult.objects.filter(run__lab=long).exists()) == (Run.State.CANCELLED, False)
