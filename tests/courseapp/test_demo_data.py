@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from pypdf import PdfReader
 
-from courseapp.management.demo import EXAMPLE, RECORDED
+from courseapp.management.demo import EXAMPLE, RECORDED, lab
 from courseapp.management.demo.papers import KINDS, Kind, theory_paper
 from courseapp.management.demo.plan import BACKPROP, DAYS_LATE, FRESH, LATE, PHD, STUDENT, WARMUP, HandIn, Student, Times, plan
 from courseapp.management.demo.recording import Recording
@@ -87,6 +87,16 @@ def test_the_recorded_runs_are_of_the_files_as_they_are(homework: str) -> None:
     digest = bundle.pack(EXAMPLE / homework).digest
     missing = [name for name, sample in SAMPLES[homework].items() if recording.of(digest, sample.digests) is None]
     assert missing == []
+
+
+def test_the_recorded_lab_run_is_of_the_script_as_it_is(tmp_path: Path) -> None:
+    """Fails when the script has changed: make demo-data records it anew."""
+    outcome = lab.read()
+    assert outcome is not None
+    assert (outcome.kind, [file.name for file in outcome.files]) == ("ok", ["curve.csv", "moons.pt"])
+    lab.write(outcome, tmp_path / "recorded.json")
+    assert (tmp_path / "recorded.json").read_bytes() == lab.RECORDED.read_bytes()
+    assert lab.read(tmp_path / "nothing.json") is None
 
 
 def test_recorded_points_are_what_the_names_of_the_samples_promise() -> None:

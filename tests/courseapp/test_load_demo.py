@@ -10,10 +10,11 @@ import time_machine
 from django.contrib.auth import authenticate
 from django.db import models
 
+from courseapp import blobs
 from courseapp.management.demo import RECORDED, semester
 from courseapp.management.demo.recording import Recording
 from courseapp.models import Course, Enrollment, OutboxMail, User
-from grading.models import Component, Extension, Run, RunResult, Submission
+from grading.models import Component, Extension, LabRun, Run, RunCurves, RunResult, Submission
 from grading.queries.standing import Standing, standings
 from grading.services import receipts
 
@@ -73,7 +74,15 @@ def test_the_semester_lies_around_today() -> None:
     runs = Run.objects.filter(submission__component__kind="practice")
     assert runs.filter(state="queued").count() == 3
     assert set(RunResult.objects.values_list("recorded", "run__state").distinct()) == {(True, "done")}
-    assert runs.filter(state="done").count() == RunResult.objects.count() > 50
+    assert runs.filter(state="done").count() == RunResult.objects.filter(run__lab=None).count() > 50
+
+    # one lab run, with what it printed, drew and wrote
+    lab = LabRun.objects.select_related("run__result").get()
+    assert (lab.enrollment.email, lab.run.state, lab.run.result.recorded) == ("student@example.edu", "done", True)
+    assert lab.run.result.output.startswith('{"step": 0, "loss":')
+    assert blobs.exists(lab.files.get().sha256)
+    assert [row.name for row in lab.run.result.files.all() if blobs.exists(row.sha256)] == ["curve.csv", "moons.pt"]
+    assert set(RunCurves.objects.get(run=lab.run).data["curves"]) == {"loss", "accuracy"}
     assert set(RunResult.objects.values_list("kind", flat=True).distinct()) == {"ok", "student"}
     assert set(Submission.objects.values_list("days_late", flat=True)) >= {0, 1, 2}
 
@@ -105,7 +114,7 @@ def test_results_of_other_files_are_not_shown(monkeypatch: pytest.MonkeyPatch, t
     other.write(tmp_path / "recorded.json")
     monkeypatch.setattr(semester, "RECORDED", tmp_path / "recorded.json")
     said = load()
-    assert not RunResult.objects.exists()
+    assert not RunResult.objects.filter(run__lab=None).exists()
     assert Run.objects.filter(state="queued").count() > 50
     assert said.warnings == [
         "Homework 0 · Warm-up: tensors: its files changed after its results were recorded; real runs are queued. Renew: make demo-data."

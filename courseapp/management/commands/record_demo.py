@@ -9,13 +9,14 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from courseapp.management.demo import EXAMPLE, RECORDED
+from courseapp.management.demo import EXAMPLE, RECORDED, lab
 from courseapp.management.demo.recording import RecordedRun, Recording
 from courseapp.management.demo.samples import Sample, read_samples
 from grading.runner import bundle, runtimes
 from grading.runner.host import Host
 from grading.runner.job import Job
 from grading.runner.manifest import HomeworkManifest, load_manifest
+from grading.runner.outcome import Outcome
 from grading.runner.tiers import Refused
 
 NOT_KEPT = {"host"}
@@ -49,8 +50,15 @@ class Command(BaseCommand):
         if failed := [run for run in runs if run.outcome.kind in {"system", "assignment"}]:
             said = "\n".join(f"{run.homework}/{run.sample}: {run.outcome.staff_message}" for run in failed)
             raise CommandError(f"{len(failed)} runs were not judged; nothing was written.\n{said}")
+        spec = load_manifest(EXAMPLE / lab.HOMEWORK).component("practice")
+        if spec is None:
+            raise CommandError(f"{lab.HOMEWORK} has no practice to run {lab.SCRIPT.name} with.")
+        trained = lab.run(host, spec.limits, _runtime(spec.runtime))
+        if trained.kind != "ok":
+            raise CommandError(f"{lab.SCRIPT.name} did not end well; nothing was written.\n{trained.message}\n{trained.output}")
+        lab.write(replace(trained, provenance=_kept(trained)))
         Recording(runs).write(RECORDED)
-        self.stdout.write(f"{len(runs)} runs written to {RECORDED.relative_to(settings.BASE_DIR)}.")
+        self.stdout.write(f"{len(runs)} runs and a lab run written to {RECORDED.parent.relative_to(settings.BASE_DIR)}.")
 
     @staticmethod
     def _run(host: Host, manifest: HomeworkManifest, sample: Sample) -> RecordedRun:
@@ -68,8 +76,12 @@ class Command(BaseCommand):
             entry=spec.entry,
         )
         outcome = host.run(job)
-        kept = {name: value for name, value in outcome.provenance.items() if name not in NOT_KEPT}
-        return RecordedRun(manifest.slug, sample.name, sample.digests, packed.digest, sample.seed, replace(outcome, provenance=kept))
+        kept = replace(outcome, provenance=_kept(outcome))
+        return RecordedRun(manifest.slug, sample.name, sample.digests, packed.digest, sample.seed, kept)
+
+
+def _kept(outcome: Outcome) -> dict[str, object]:
+    return {name: value for name, value in outcome.provenance.items() if name not in NOT_KEPT}
 
 
 def _runtime(name: str) -> runtimes.Runtime:

@@ -9,9 +9,9 @@ from django.contrib.auth.hashers import make_password
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import transaction
 
-from courseapp.management.demo import EXAMPLE, RECORDED
+from courseapp.management.demo import EXAMPLE, RECORDED, lab
 from courseapp.management.demo.papers import theory_paper
-from courseapp.management.demo.plan import BACKPROP, LATE, WARMUP, HandIn, Student, Times, plan
+from courseapp.management.demo.plan import BACKPROP, LATE, STUDENT, WARMUP, HandIn, Student, Times, plan
 from courseapp.management.demo.recording import RecordedRun, Recording
 from courseapp.management.demo.samples import read_samples
 from courseapp.models import Course, Enrollment, OutboxMail, Role, User
@@ -86,6 +86,8 @@ def _live(course: Course, now: datetime, loaded: Loaded) -> None:
         submission = _hand_in(one, components[one.homework, one.kind], people[one.email])
         recorded += one.sample is not None and not one.fresh and _show_recorded(submission, recording)
     _publish(components[WARMUP, "practice"], people[CHIEF])
+    if not lab.show(components[lab.HOMEWORK, "practice"], people[STUDENT], now - timedelta(hours=20)):
+        loaded.warnings.append("The demo's lab run was recorded of another script, and is left out. Renew: make demo-data.")
     _look_lived_in(course)
     queued = Run.objects.filter(submission__component__homework__course=course, state=Run.State.QUEUED).count()
     loaded.said.append(f"{recorded} results are recorded runs, {queued} hand-ins wait for a real one.")
