@@ -1,6 +1,6 @@
 """What a rerun would change: the old result of each hand-in beside the new one, with the reason, before anything counts.
 
-Points are those from the checks, before deductions and late penalties, which do not depend on the run.
+Points are those from the checks, less what is taken off for a repair, and before late penalties, which do not depend on the run.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -41,7 +41,7 @@ class Scored:
 
 @dataclass(frozen=True)
 class Judgement:
-    """A result as far as it is compared. `autograder` and `environment` are digests."""
+    """A result as far as it is compared. `taken`: for a repair, of `points`. `autograder` and `environment` are digests."""
 
     run: int
     points: Decimal
@@ -49,6 +49,11 @@ class Judgement:
     checks: tuple[Scored, ...]
     autograder: str
     environment: str = ""
+    taken: Decimal = Decimal(0)
+
+    @property
+    def net(self) -> Decimal:
+        return max(Decimal(0), self.points - self.taken)
 
 
 @dataclass(frozen=True)
@@ -105,14 +110,15 @@ def compare(case: Case, *, tolerances: Mapping[str, Decimal], changed: Collectio
     if new is None:
         return Comparison(case.missing or "waits", None, (), may_apply=False, advised=False, flags=_flags(case, None))
     if old is not None and old.run > new.run:
-        return Comparison("overtaken", new.points - old.points, (), may_apply=False, advised=False, flags=_flags(case, None))
+        return Comparison("overtaken", new.net - old.net, (), may_apply=False, advised=False, flags=_flags(case, None))
     if old is None:
         return Comparison("first", None, (), may_apply=not case.by_hand, advised=not case.by_hand, flags=_flags(case, None))
     changes = tuple(_changes(old, new, tolerances, changed))
-    difference = new.points - old.points
+    difference = new.net - old.net
     reason = _reason(case, old, new, changes)
     may = not case.by_hand
-    advised = may and reason not in {"noise", "unsteady"} and not (case.published and difference < 0)
+    loses = difference < 0 and (case.published or reason == "patched")  # who repairs code means to help
+    advised = may and reason not in {"noise", "unsteady"} and not loses
     return Comparison(reason, difference, changes, may, advised, _flags(case, difference))
 
 
@@ -127,7 +133,7 @@ def _flags(case: Case, difference: Decimal | None) -> tuple[str, ...]:
 
 def _reason(case: Case, old: Judgement, new: Judgement, changes: Sequence[CheckChange]) -> Reason:
     """Noise comes first: what a lucky draw could have done as well is no ground for another score."""
-    if not changes and old.points == new.points:
+    if not changes and old.net == new.net:
         return "same"
     if changes and all(change.noise for change in changes):
         return "noise"
@@ -151,6 +157,8 @@ def _changes(old: Judgement, new: Judgement, tolerances: Mapping[str, Decimal], 
             steady = was.out_of == check.out_of and was.judged and check.judged
             noise = steady and abs(check.points - was.points) <= tolerances.get(check.id, Decimal(0))
             yield CheckChange(check.title, was.points, check.points, _words(was, check, own_code=check.id in changed), noise)
+    if old.taken != new.taken:
+        yield CheckChange("Taken off for a repair", -old.taken, -new.taken, f"{number(-old.taken)} → {number(-new.taken)}")
     for was in before.values():
         yield CheckChange(was.title, was.points, None, f"no check any more, was {number(was.points)} of {number(was.out_of)}")
 

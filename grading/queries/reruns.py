@@ -53,12 +53,17 @@ def choices(component: Component) -> list[Choice]:
 
 @dataclass(frozen=True)
 class Row:
-    """One hand-in of a rerun. `before` is the result that counts now, or counted when it was decided; `run` is the rerun's newest."""
+    """One hand-in of a rerun. `before` is the result that counts now, or counted when it was decided; `run` is the rerun's newest.
+
+    `old` and `new` are their points, less what is taken off for a repair.
+    """
 
     item: RerunItem
     before: RunResult | None
     run: Run | None
     after: RunResult | None
+    old: Decimal | None
+    new: Decimal | None
     comparison: Comparison
 
     @property
@@ -108,8 +113,8 @@ class Table:
 
 def table(rerun: Rerun) -> Table:
     """What the rerun would change now, or has changed. A constant number of statements."""
-    items = list(rerun.items.select_related("submission__enrollment", "before__run__bundle").defer(*_DEFER))
-    rows = Run.objects.filter(rerun=rerun).select_related("result", "bundle").defer("result__output", "progress").order_by("pk")
+    items = list(rerun.items.select_related("submission__enrollment", "before__run__bundle", "before__run__rerun").defer(*_DEFER))
+    rows = Run.objects.filter(rerun=rerun).select_related("result", "bundle", "rerun").defer("result__output", "progress").order_by("pk")
     newest = {run.submission_id: run for run in rows}
     before = _before(rerun, items)
     checks = Check.objects.filter(component=rerun.component_id)
@@ -125,15 +130,17 @@ def table(rerun: Rerun) -> Table:
         run, old = newest.get(item.submission_id), before.get(item.submission_id)
         result = result_of(run) if run else None
         after = result if result is not None and result.kind in JUDGED else None
+        of_before, of_after = (_judgement(one, rerun.component.points) if one else None for one in (old, after))
         case = Case(
-            old=_judgement(old) if old else None,
-            new=_judgement(after) if after else None,
+            old=of_before,
+            new=of_after,
             missing=_missing(run, after),
             patched=patched,
             by_hand=item.submission_id in by_hand,
             published=published,
         )
-        found.append(Row(item, old, run, after, compare(case, tolerances=tolerances, changed=differences.checks)))
+        old_points, new_points = (one.net if one else None for one in (of_before, of_after))
+        found.append(Row(item, old, run, after, old_points, new_points, compare(case, tolerances=tolerances, changed=differences.checks)))
     found.sort(key=lambda row: (row.comparison.difference or Decimal(0), row.submission.enrollment.sort_name, row.submission.number))
     return Table(found, totals(row.comparison for row in found), differences, _version(rerun, found))
 
@@ -144,7 +151,9 @@ def _before(rerun: Rerun, items: Sequence[RerunItem]) -> dict[int, RunResult]:
         return {item.submission_id: item.before for item in items if item.before is not None}
     counting = {pk: one.result for pk, one in judging([item.submission for item in items]).items()}
     keys = [result.pk for result in counting.values() if result is not None and result.kind in JUDGED]
-    full = {result.pk: result for result in RunResult.objects.filter(pk__in=keys).select_related("run__bundle").defer("output")}
+    full = {
+        result.pk: result for result in RunResult.objects.filter(pk__in=keys).select_related("run__bundle", "run__rerun").defer("output")
+    }
     return {pk: full[result.pk] for pk, result in counting.items() if result is not None and result.pk in full}
 
 
@@ -159,13 +168,14 @@ def _missing(run: Run | None, after: RunResult | None) -> Any:
     return "waits" if result is not None and result.kind == RunResult.Kind.SMOKE else "unjudged"
 
 
-def _judgement(result: RunResult) -> Judgement:
+def _judgement(result: RunResult, possible: Decimal) -> Judgement:
     checks = tuple(
         Scored(check["id"], check["title"], Decimal(check["points"]), Decimal(check["max_points"]), check["judged"])
         for check in result.check_results
     )
     environment = str(result.provenance.get("runtime_digest", ""))
-    return Judgement(result.run_id, result.points, result.max_points, checks, result.run.bundle.autograder_digest, environment)
+    taken = possible * result.run.rerun.repair_percent / 100 if result.run.rerun else Decimal(0)
+    return Judgement(result.run_id, result.points, result.max_points, checks, result.run.bundle.autograder_digest, environment, taken)
 
 
 def _changed(before: Iterable[RunResult], runs: Iterable[Run]) -> Changed:
@@ -228,6 +238,11 @@ def page(rerun: Rerun) -> dict[str, Any]:
     }
 
 
+def _plain(value: Decimal | None) -> str:
+    """For programs: hundredths, an ASCII minus, nothing where there is none."""
+    return "" if value is None else f"{value:.2f}"
+
+
 def lines(rerun: Rerun) -> list[list[str]]:
     """The table as a file's rows, with a header."""
     head = ["Student", "Hand-in", "Old points", "New points", "Difference", "Reason", "Flags", "Checks", "Counts"]
@@ -238,9 +253,9 @@ def lines(rerun: Rerun) -> list[list[str]]:
             [
                 row.submission.enrollment.sort_name,
                 str(row.submission.number),
-                "" if row.before is None else str(row.before.points),
-                "" if row.after is None else str(row.after.points),
-                "" if comparison.difference is None else str(comparison.difference),
+                _plain(row.old),
+                _plain(row.new),
+                _plain(comparison.difference),
                 comparison.words,
                 "; ".join(comparison.flags),
                 "; ".join(f"{change.title}: {change.words}" for change in comparison.changes),

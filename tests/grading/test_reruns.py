@@ -334,7 +334,7 @@ def test_a_repair_is_run_in_place_of_the_file_and_costs_its_percent(component: C
     assert b"repaired" in job.files["answer.py"]
     judge(10)
     row = queries.table(rerun).rows[0]
-    assert (row.comparison.reason, points(row)) == ("patched", 10)
+    assert (row.comparison.reason, points(row), row.new) == ("patched", 8, Decimal(8))
     accept_advised(rerun, ta)
     assert score(submission) == 8
     lines = live(submission.enrollment, submission)["score"].lines

@@ -1,5 +1,6 @@
 """What a rerun's table says of each hand-in, and what it advises."""
 
+from dataclasses import replace
 from decimal import Decimal as D
 
 import pytest
@@ -28,7 +29,10 @@ def compared(old: Judgement | None, new: Judgement | None, **case: object) -> Co
         (judged(run=2, autograder="b"), {}, "same", "0", True),
         (judged("0", run=2, autograder="b"), {}, "checks", "-4", True),
         (judged("0", run=2, autograder="b"), {"published": True}, "checks", "-4", False),
-        (judged("3", run=2, autograder="b"), {"patched": True}, "patched", "-1", True),
+        (judged("3", run=2, autograder="b"), {"patched": True}, "patched", "-1", False),
+        (replace(judged(run=2), taken=D("1.2")), {"patched": True}, "patched", "-1.2", False),
+        (replace(judged("9", run=2), taken=D("1.2")), {"patched": True}, "patched", "3.8", True),
+        (replace(judged(run=2), taken=D(100)), {}, "unsteady", "-6", False),
         (judged("0", run=2, environment="f"), {}, "environment", "-4", True),
         (judged("0", run=2), {}, "unsteady", "-4", False),
         (judged(training="1.5", run=2, autograder="b"), {}, "noise", "-0.5", False),
