@@ -41,11 +41,14 @@ def on_postgres() -> bool:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """On PostgreSQL only what touches the database runs again; the stories in the browser and the sandbox have run on SQLite."""
-    if not on_postgres():
-        return
-    again = [item for item in items if touches_database(item) and not {"browser", "sandbox"} & {mark.name for mark in item.iter_markers()}]
-    config.hook.pytest_deselected(items=[item for item in items if item not in set(again)])
-    items[:] = again
+    if on_postgres():
+        kept = [
+            item for item in items if touches_database(item) and not {"browser", "sandbox"} & {mark.name for mark in item.iter_markers()}
+        ]
+    else:
+        kept = [item for item in items if item.get_closest_marker("postgres") is None]
+    config.hook.pytest_deselected(items=[item for item in items if item not in set(kept)])
+    items[:] = kept
 
 
 def touches_database(item: pytest.Item) -> bool:

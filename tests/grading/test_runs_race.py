@@ -13,7 +13,7 @@ import redis
 from django.db import transaction
 
 from courseapp import bell
-from grading import slots
+from grading import claims, slots
 from grading.models import CoursePolicy, GpuSlot, Run, RunResult, Submission
 from grading.runner.devices import Device
 from grading.services import runs as services
@@ -53,6 +53,18 @@ while Run.objects.filter(state="queued").exists() and time.monotonic() < end:
     execution.finish(claimed.run, claimed.token, Outcome("ok", Decimal(1), Decimal(10), 0.1))
     slots.release(slot, claimed.run)
 print(json.dumps(taken))
+"""
+
+CLAIM_AND_STOP = """
+import sys
+from django.db import DatabaseError, transaction
+from grading import claims
+try:
+    with transaction.atomic():
+        print(claims.claim("cpu", "stopped").run.pk, flush=True)
+        sys.stdin.readline()
+except DatabaseError:
+    print("lost", flush=True)
 """
 
 FINISH_ONE = """
@@ -101,6 +113,24 @@ def test_four_processes_never_claim_a_run_twice(tmp_path: Path) -> None:
     assert sorted(pk for part in taken for pk in part) == [run.pk for run in runs]
     assert RunResult.objects.count() == 60
     assert set(Run.objects.values_list("state", "token")) == {("done", 1)}
+
+
+@pytest.mark.postgres
+@pytest.mark.django_db(transaction=True)
+def test_a_claimant_that_stops_in_the_middle_holds_nobody_up_for_long(tmp_path: Path) -> None:
+    submission = making.submission(making.homework(tmp_path / "plus-one"))
+    run = making.run(submission)
+    stuck = python(CLAIM_AND_STOP, RUN_LEASE_SECONDS="2")
+    assert stuck.stdout is not None
+    assert stuck.stdout.readline() == f"{run.pk}\n"
+    began = time.monotonic()
+    claimed = claims.claim("cpu", "w")
+    assert 0.5 < time.monotonic() - began < 10
+    assert claimed is not None
+    assert (claimed.run.pk, claimed.token) == (run.pk, 1)
+    assert stuck.communicate("go on\n", timeout=30)[0] == "lost\n"
+    run.refresh_from_db()
+    assert (run.worker, run.token) == ("w", 1)
 
 
 @pytest.mark.django_db(transaction=True)
