@@ -19,6 +19,8 @@ from grading.models import (
     CoursePolicy,
     Extension,
     Homework,
+    LabFile,
+    LabRun,
     Run,
     RunnerHost,
     RunResult,
@@ -219,11 +221,24 @@ class SubmissionAdmin(ReadOnlyAdmin):
 
 @admin.register(Run)
 class RunAdmin(ReadOnlyAdmin):
-    list_display = ("pk", "submission", "state", "queue", "purpose", "attempts", "worker", "created_at", "finished_at", "note")
+    list_display = ("pk", "submission", "lab", "state", "queue", "purpose", "attempts", "worker", "created_at", "finished_at", "note")
     list_filter = ("state", "queue", "component__homework")
-    list_select_related = ("submission__enrollment__course", "submission__component__homework")
-    search_fields = ("submission__receipt_code", "submission__enrollment__last_name", "submission__enrollment__email")
+    list_select_related = ("submission__enrollment__course", "submission__component__homework", "lab__enrollment__course")
+    search_fields = ("submission__receipt_code", "enrollment__last_name", "enrollment__email")
     inlines = (ResultInline,)
+
+
+class LabFileInline(FixedInline):
+    model = LabFile
+
+
+@admin.register(LabRun)
+class LabRunAdmin(ReadOnlyAdmin):
+    list_display = ("enrollment", "number", "component", "script", "arguments", "created_at")
+    list_filter = ("component__homework__course",)
+    list_select_related = ("enrollment__course", "component__homework__course")
+    search_fields = ("enrollment__last_name", "enrollment__email", "script")
+    inlines = (LabFileInline,)
 
 
 @admin.register(RunnerHost)

@@ -9,6 +9,7 @@ from courseapp.formats import moment
 from grading.forms.handin import ManyFilesField, ManyFilesInput
 from grading.models import Component, Submission
 from grading.queries.lab import limits_of
+from grading.services.lab import MOST_CHARACTERS
 
 if TYPE_CHECKING:
     ComponentChoiceField = forms.ModelChoiceField[Component]
@@ -45,7 +46,7 @@ class LabForm(forms.Form):
         label="File to run", required=False, max_length=255, help_text="Such as train.py. Not needed where only one can be run."
     )
     arguments = forms.CharField(
-        label="Arguments", required=False, max_length=1000, strip=True, help_text='As in a terminal: --lr 0.1 --name "two words"'
+        label="Arguments", required=False, max_length=MOST_CHARACTERS, help_text='As in a terminal: --lr 0.1 --name "two words"'
     )
 
     def __init__(self, *args: Any, environments: Iterable[Component], hand_ins: Iterable[Submission], **kwargs: Any) -> None:

@@ -10,7 +10,7 @@ from django.urls import reverse
 from courseapp.clock import database_now
 from courseapp.formats import duration, filesize
 from courseapp.models import Enrollment
-from grading.models import LAB_OUTPUTS_MB, Component, LabRun, Run, RunResult, Submission
+from grading.models import LAB_OUTPUTS_MB, Component, LabRun, QueuePause, Run, RunResult, Submission
 from grading.policy.queueing import Purpose
 from grading.policy.visibility import Viewer
 from grading.queries import stream, turns
@@ -38,11 +38,12 @@ class Row:
 
 @dataclass(frozen=True)
 class Queue:
-    """What a lab run that is started now would meet. `starts` is empty when that cannot be told."""
+    """What a lab run that is started now would meet: its `place` among those that wait, None in a long line, and when it would start."""
 
     name: str
     waiting: int
     at_work: int
+    pause: QueuePause | None
     place: int | None
     starts: str
 
@@ -67,13 +68,13 @@ def page(reader: Enrollment, found: Sequence[Component], number: str) -> dict[st
     rows = labs.defer("run__result__output", "run__result__provenance", "run__progress").order_by("-pk")
     mine = rows.filter(enrollment__course=reader.course_id) if reader.is_staff else rows.filter(enrollment=reader)
     shown = Paginator(mine, PER_PAGE).get_page(number)
-    queues = sorted({component.queue for component in found})
+    queues, pauses = sorted({component.queue for component in found}), turns.pauses()
     return {
         "here": "lab",
         "environments": found,
         "page": shown,
         "rows": [_row(lab) for lab in shown.object_list],
-        "queues": [_queue(name, reader) for name in queues],
+        "queues": [_queue(name, reader, pauses.get(turns.pool(name))) for name in queues],
         "budget": _minutes(reader, queues, now),
         "outputs_mb": LAB_OUTPUTS_MB,
     }
@@ -95,10 +96,10 @@ def outcome(run: Run) -> tuple[str, str]:
     return kinds.get(RunResult.Kind(result.kind), ("our fault", "bad"))
 
 
-def _queue(name: str, reader: Enrollment) -> Queue:
+def _queue(name: str, reader: Enrollment, pause: QueuePause | None) -> Queue:
     waiting, at_work = turns.numbers(name)
     turn = turns.newcomer(turns.pool(name), reader.pk, Purpose.LAB)
-    return Queue(name, waiting, at_work, turn.place if turn else None, turns.in_words(turn) if turn else "")
+    return Queue(name, waiting, at_work, pause, turn.place if turn else None, turns.in_words(turn) if turn else "")
 
 
 def _minutes(reader: Enrollment, queues: Sequence[str], now: Any) -> Budget | None:

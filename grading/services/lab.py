@@ -24,7 +24,7 @@ from grading.services.uploads import MB, Problems, prepare
 
 MOST_OPEN = 2
 MOST_A_DAY = 40
-MOST_ARGUMENTS = 100
+MOST_ARGUMENTS, MOST_CHARACTERS = 100, 1000
 RUNNABLE = (".py", ".ipynb")
 
 
@@ -108,6 +108,8 @@ def _hold_to_caps(enrollment: Enrollment) -> None:
 
 
 def _split(arguments: str) -> list[str]:
+    if len(arguments) > MOST_CHARACTERS:
+        raise LabError("arguments", f"The arguments have {len(arguments)} characters; accepted are {MOST_CHARACTERS}.")
     if not arguments.isprintable():
         raise LabError("arguments", "The arguments hold a line break or another control character; write them in one line.")
     try:

@@ -29,9 +29,8 @@ def page(request: HttpRequest, course: str) -> HttpResponse:
     reader = member(request, course)
     environments = queries.environments(reader)
     chosen = {"component": request.GET.get("component", ""), "submission": request.GET.get("hand_in", "")}
-    form = LabForm(
-        request.POST or None, request.FILES or None, environments=environments, hand_ins=queries.hand_ins(reader), initial=chosen
-    )
+    sent = (request.POST, request.FILES) if request.method == "POST" else (None, None)
+    form = LabForm(*sent, environments=environments, hand_ins=queries.hand_ins(reader), initial=chosen)
     if problem := uploads.problem(request) if request.method == "POST" else "":
         form.add_error(None, problem)
     if form.is_bound and form.is_valid() and (made := _start(reader, form)) is not None:

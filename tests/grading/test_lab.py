@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import resource
 import sys
 import time
 import zipfile
@@ -21,7 +22,7 @@ from pytest_django import DjangoAssertNumQueries
 from courseapp import blobs, clock
 from courseapp.models import Course, Enrollment, Role
 from grading import claims, execution, slots
-from grading.models import LAB_OUTPUTS_MB, Component, CoursePolicy, GpuSlot, GpuUse, LabFile, LabRun, Run, RunCurves, RunResult
+from grading.models import LAB_OUTPUTS_MB, Component, CoursePolicy, GpuSlot, GpuUse, LabFile, LabRun, QueuePause, Run, RunCurves, RunResult
 from grading.queries import lab as queries
 from grading.queries import queue as queue_queries
 from grading.queries import runs as run_queries
@@ -132,6 +133,7 @@ def test_the_files_of_a_hand_in_with_a_script_of_ones_own(component: Component, 
         ({"arguments": "--name 'two"}, "arguments", "The arguments cannot be split into words: no closing quotation. Close every quote."),
         ({"arguments": "a\nb"}, "arguments", "The arguments hold a line break or another control character; write them in one line."),
         ({"arguments": "a " * 101}, "arguments", "These are 101 arguments; accepted are 100."),
+        ({"arguments": "a" * 1001}, "arguments", "The arguments have 1001 characters; accepted are 1000."),
     ],
 )
 def test_what_cannot_be_run_is_said_and_not_kept(
@@ -286,6 +288,30 @@ def test_a_student_starts_one_and_reads_how_it_ended(component: Component, ada: 
     assert client.get(reverse("run-stream", args=[ada.course.slug, lab.run.pk])).json()["log"] == "hello\n"
 
 
+def test_a_disk_that_fills_up_while_the_file_arrives_is_said(component: Component, ada: Enrollment) -> None:
+    client, large = signed_in(ada), sent(text="#" * 9 * 2**20)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (8 * 2**20, before[1]))
+    try:
+        answer = client.post(page(ada, name="lab"), {"component": component.pk, "files": large})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert answer.status_code == 400
+    assert "The server could not write your files (File too large). Send them again later." in answer.content.decode()
+    assert not LabRun.objects.exists()
+
+
+def test_what_would_keep_a_new_one_waiting_is_said_before(gpu: Component, ada: Enrollment) -> None:
+    making.run(making.submission(gpu, "bob"), queue="gpu")
+    making.run(making.submission(gpu, "cyd"), queue="gpu", purpose=Run.Purpose.RERUN)
+    (before,) = queries.page(ada, [gpu], "1")["queues"]
+    assert (before.name, before.waiting, before.at_work, before.place, before.pause) == ("gpu", 2, 0, 2, None)  # before the rerun
+    text = signed_in(ada).get(page(ada, name="lab")).content.decode()
+    assert "GPU minutes are left to you this week" in text
+    QueuePause.objects.create(pool="gpu", reason="The driver is updated.", paused_by=ada, at=clock.database_now())
+    assert "paused: The driver is updated." in signed_in(ada).get(page(ada, name="lab")).content.decode()
+
+
 def test_it_is_its_owners_and_staffs(component: Component, ada: Enrollment) -> None:
     lab = started(component, ada)
     ended(lab)
@@ -359,7 +385,7 @@ def test_the_page_asks_the_database_as_often_however_many_there_are(
     for name in ("ada", "bob", "cyd")[:number]:
         ended(started(component, making.person(course, name)))
     tom = making.person(course, "tom", Role.TA)
-    with django_assert_num_queries(12):
+    with django_assert_num_queries(13):
         environments = queries.environments(tom)
         assert len(queries.page(tom, environments, "1")["rows"]) == number
 
