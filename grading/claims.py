@@ -84,7 +84,7 @@ def _look(queue: str, slot: str, now: datetime, before: datetime) -> tuple[_Plac
         if connection.vendor == "postgresql":
             statements.ask(_ALONE, [f"{round(settings.RUN_LEASE_SECONDS * 1000)}ms", _LOCK, pool])
         place = statements.ask(_PLACE, [slot, _moment(now - turns.SILENT_AFTER), pool])
-        heads = turns.heads(queue, slot, before)
+        heads = turns.heads(queue, slot, before, seen_after=now - turns.SILENT_AFTER)
     found = place.rows()
     if not found or (slot and found[0][0] is None):
         return None, queueing.Line([], {})

@@ -41,6 +41,7 @@ from grading.models import (
     RunIncident,
     RunnerHost,
     RunResult,
+    SlotFailure,
     SubmissionFile,
 )
 from grading.policy import queueing
@@ -462,6 +463,8 @@ def _return(held: Run, reason: str, *, counts: bool) -> None:
         _end(held, Run.State.FAILED, f"Failed {held.attempts} times, last: {reason}")
         return
     charge(held, database_now(), ours=True)
+    if counts and held.slot_id is not None:
+        SlotFailure.objects.get_or_create(run=held, slot_id=held.slot_id)
     held.state = Run.State.QUEUED
     held.lease_until = None
     held.progress = {}

@@ -28,6 +28,7 @@ from grading.models.runs import (
     RunLog,
     RunnerHost,
     RunResult,
+    SlotFailure,
 )
 
 __all__ = [
@@ -59,6 +60,7 @@ __all__ = [
     "RunResult",
     "RunnerHost",
     "SectionDue",
+    "SlotFailure",
     "Submission",
     "SubmissionFile",
 ]

@@ -182,6 +182,19 @@ class GpuSlot(models.Model):
         return ("gpu", f"gpu.{kind}")
 
 
+class SlotFailure(models.Model):
+    """A run failed on a slot by our fault: its next try goes to another, while there is one. Append-only."""
+
+    run = models.ForeignKey(Run, models.CASCADE, related_name="slot_failures")
+    slot = models.ForeignKey(GpuSlot, models.CASCADE, related_name="+")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["run", "slot"], name="slot_failure_unique")]
+
+    def __str__(self) -> str:
+        return f"{self.run_id}: {self.slot}"
+
+
 class GpuUse(models.Model):
     """GPU time of one claim, against its owner's minutes of a week: reserved when it is claimed, charged when it has ended."""
 

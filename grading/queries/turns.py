@@ -48,16 +48,18 @@ def numbers(queue: str) -> tuple[int, int]:
     return sum(counted.values()), at_work
 
 
-def heads(queue: str, slot: str, before: datetime) -> Callable[[], tuple[list[Waiting], dict[int, Account]]]:
+def heads(queue: str, slot: str, before: datetime, *, seen_after: datetime) -> Callable[[], tuple[list[Waiting], dict[int, Account]]]:
     """Of everybody the run that would be claimed, among those that may be since `before`, and what they have used.
 
-    In `queue`, or in all that the GPU slot (its UUID) serves. One statement, asked within `statements.together`. It goes from person to
+    In `queue`, or in all that the GPU slot (its UUID) serves; without those that have failed there by our fault, while they have another
+    slot to go to (`seen_after`: one that was reported since). One statement, asked within `statements.together`. It goes from person to
     person in the index of what waits, so its cost is theirs and not that of the runs.
     """
     name = pool(queue)
     starts, whose = (_STARTS_OF_SLOT, ["gpu", slot]) if slot else (_STARTS, [queue])
-    moment = connection.ops.adapt_datetimefield_value(before)
-    answer = ask(_HEADS.format(starts=starts), [*whose, moment, name, name, f"{name}.%", int(Purpose.LAB)])
+    moment, silent = (connection.ops.adapt_datetimefield_value(value) for value in (before, seen_after))
+    elsewhere, which = (_ELSEWHERE, [slot, silent]) if slot else ("", [])
+    answer = ask(_HEADS.format(starts=starts, elsewhere=elsewhere), [*whose, moment, *which, name, name, f"{name}.%", int(Purpose.LAB)])
 
     def found() -> tuple[list[Waiting], dict[int, Account]]:
         rows = answer.rows()
@@ -74,6 +76,19 @@ def _seconds(since: datetime | str) -> float:
 
 _STARTS = "SELECT %s AS queue"
 _STARTS_OF_SLOT = "SELECT %s AS queue UNION ALL SELECT 'gpu.' || kind FROM grading_gpuslot WHERE uuid = %s"
+_ELSEWHERE = """
+AND NOT (
+    EXISTS (
+        SELECT 1 FROM grading_slotfailure AS failure JOIN grading_gpuslot AS here ON here.id = failure.slot_id
+        WHERE failure.run_id = grading_run.id AND here.uuid = %s
+    ) AND EXISTS (
+        SELECT 1 FROM grading_gpuslot AS other
+        WHERE other.state <> 'quarantined' AND NOT other.drained AND other.seen_at > %s
+        AND (own.queue = 'gpu' OR own.queue = 'gpu.' || other.kind)
+        AND NOT EXISTS (SELECT 1 FROM grading_slotfailure AS failure WHERE failure.run_id = grading_run.id AND failure.slot_id = other.id)
+    )
+)
+"""
 _HEADS = """
 WITH RECURSIVE own(queue, person) AS (
     SELECT queue, (SELECT min(enrollment_id) FROM grading_run WHERE queue = start.queue AND state = 'queued') FROM ({starts}) AS start
@@ -84,7 +99,7 @@ WITH RECURSIVE own(queue, person) AS (
 ), head(id) AS MATERIALIZED (
     SELECT (
         SELECT id FROM grading_run
-        WHERE queue = own.queue AND state = 'queued' AND enrollment_id = own.person AND not_before <= %s
+        WHERE queue = own.queue AND state = 'queued' AND enrollment_id = own.person AND not_before <= %s {elsewhere}
         ORDER BY purpose, created_at, id LIMIT 1
     ) FROM own WHERE person IS NOT NULL
 )

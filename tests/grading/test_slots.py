@@ -10,12 +10,13 @@ from typing import Literal
 
 import pytest
 from django.conf import LazySettings
+from django.db import transaction
 from django.test import Client
 
 from courseapp import clock
 from courseapp.models import Role
 from grading import claims, execution, slots
-from grading.models import Component, CoursePolicy, GpuGrant, GpuSlot, GpuUse, Run
+from grading.models import Component, CoursePolicy, GpuGrant, GpuSlot, GpuUse, QueueShare, Run
 from grading.queries import runs as queries
 from grading.queries.budget import budget, monday
 from grading.runner.devices import Device
@@ -156,6 +157,62 @@ def test_minutes_are_reserved_charged_by_use_and_not_taken_for_our_failures(comp
     assert [reserved for reserved, _ in used(run)] == [600, 600]
     assert used(run)[1][1] == pytest.approx(45, abs=2)
     assert budget(run.enrollment, clock.database_now()).left == pytest.approx(240 - 45 / 60, abs=0.05)
+
+
+def fails(slot: Device, run: Run) -> None:
+    """It is claimed for that slot, and fails there by our fault."""
+    taken = claimed(slot)
+    assert (taken.run.pk, taken.run.slot and taken.run.slot.uuid) == (run.pk, slot.uuid)
+    execution.finish(taken.run, taken.token, OURS)
+    slots.release(slot.uuid, taken.run)
+    Run.objects.filter(state="queued").update(not_before=clock.database_now())
+
+
+def test_a_run_that_failed_on_a_slot_goes_to_another_while_there_is_one(component: Component) -> None:
+    kind = Device("a100-there-0", "a100")
+    seen(ONE, OTHER, kind)
+    made = making.submission(component)
+    run, later = making.run(made, queue="gpu.fake"), making.run(made, queue="gpu.fake")
+    fails(ONE, run)
+    GpuSlot.objects.filter(uuid=OTHER.uuid).update(drained=True)
+    assert claims.claim("gpu", "w", slot=kind.uuid) is None  # does not serve its queue
+    with transaction.atomic():
+        assert claimed(ONE).run == run  # nowhere else
+        transaction.set_rollback(True)
+    GpuSlot.objects.filter(uuid=OTHER.uuid).update(drained=False)
+    assert claimed(ONE).run == later  # the same student's next may go there
+    assert claimed(OTHER).run == run
+
+
+@pytest.mark.parametrize("gone", ["quarantined", "silent"])
+def test_a_slot_that_cannot_take_it_keeps_no_run_from_where_it_failed(component: Component, gone: str) -> None:
+    seen(ONE, OTHER)
+    run = making.run(making.submission(component), queue="gpu")
+    fails(ONE, run)
+    assert claims.claim("gpu", "w", slot=ONE.uuid) is None
+    if gone == "quarantined":
+        seen(OTHER, fault="It has failed.")
+        fails(ONE, run)
+    else:
+        with clock.shifted(timedelta(seconds=40)):
+            seen(ONE)
+            fails(ONE, run)
+
+
+def test_three_failures_of_ours_wherever_cost_neither_a_minute_nor_the_students_turn(component: Component) -> None:
+    seen(ONE, OTHER)
+    made = making.submission(component)
+    run = making.run(made, queue="gpu")
+    fails(ONE, run)
+    fails(OTHER, run)
+    assert claims.claim("gpu", "w", slot=ONE.uuid) is not None  # failed on both: on either
+    Run.objects.filter(pk=run.pk).update(lease_until=clock.database_now() - timedelta(seconds=1))
+    execution.sweep()  # the third by its holder's silence
+    run.refresh_from_db()
+    assert (run.state, run.attempts, run.result.kind) == ("failed", 3, "system")
+    assert used(run) == [(600, 0)] * 3
+    assert not QueueShare.objects.exists()
+    assert queries.judging([made])[made.pk].result is None
 
 
 def test_a_cancelled_run_is_charged_for_what_it_took(component: Component) -> None:
