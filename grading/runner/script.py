@@ -17,6 +17,7 @@ from grading.runner.outcome import Kind, Outcome
 from grading.runner.outputs import MEGABYTE, ScriptCollector
 from grading.runner.run import Run, Student
 
+HANDS_OVER_S = 2.0  # at the memory limit
 GRACE_S = 15.0  # past a limit that the process keeps itself, for it to hand over what the script has written
 
 
@@ -57,6 +58,13 @@ class ScriptRun(Run):
             self._done = True
         elif time.monotonic() - self._began > self.job.limits.wall_s + GRACE_S:
             self._kill(student, "wall")
+
+    def _kill(self, student: Student, reason: str) -> None:
+        """Where a control group bounds the memory, the kernel has ended what took it: the first process may still hand over."""
+        if reason != "memory" or not self.factory.memory_guard.startswith("cgroup"):
+            super()._kill(student, reason)
+        elif not student.killed_for:
+            student.killed_for, student.kill_at = reason, time.monotonic() + HANDS_OVER_S
 
     def _judged(self) -> Outcome:
         (student,) = self.students.values()
