@@ -30,6 +30,7 @@ from grading import slots
 from grading.claims import Claimed, claim
 from grading.models import (
     LAB_OUTPUTS_MB,
+    Bundle,
     Check,
     Component,
     LabFile,
@@ -214,8 +215,20 @@ def report(name: str, queues: list[str], *, tier: str, memory_guard: str = "", r
     RunnerHost.objects.update_or_create(name=name, defaults=values, create_defaults={**values, "started_at": now})
 
 
+def storage_problem() -> str:
+    """Why this machine cannot read what is to be judged, as where its storage is not mounted; empty when it can. One statement."""
+    digest = Bundle.objects.order_by("-pk").values_list("digest", flat=True).first()
+    try:
+        lost = digest is not None and not blobs.exists(digest)
+    except OSError as error:
+        return f"The storage {settings.DATA_DIR / 'uploads'} cannot be read: {error.strerror or error}."
+    return f"The storage {settings.DATA_DIR / 'uploads'} does not hold the site's files: mount it there." if lost else ""
+
+
 def refusal() -> str:
     """Why this machine's runner host cannot be given a run now; empty when it can."""
+    if problem := storage_problem():
+        return problem
     try:
         answer = client.ping(settings.RUNNER_SOCKET)
     except client.HostUnavailable as error:
@@ -341,7 +354,7 @@ def _attempt(claimed: Claimed, keeper: _Keeper) -> "partial[bool]":
     run, token = claimed.run, claimed.token
     try:
         outcome = client.run_job(settings.RUNNER_SOCKET, _job(run), keeper.note, cancelled=keeper.cancelled)
-    except RuntimeNotReadyError as error:
+    except (RuntimeNotReadyError, StorageLostError) as error:
         return partial(give_back, run, token, str(error), counts=False)
     except Cancelled:
         return partial(give_back, run, token, "The worker was stopped.", counts=False)
@@ -357,6 +370,10 @@ def _attempt(claimed: Claimed, keeper: _Keeper) -> "partial[bool]":
 
 class LoadError(Exception):
     """What the run needs is not where it should be: a failure of ours."""
+
+
+class StorageLostError(Exception):
+    """The machine's storage went away after claiming, and the machine takes no more runs until it is back."""
 
 
 class RuntimeNotReadyError(Exception):
@@ -409,6 +426,8 @@ def _read(sha256: str) -> bytes:
     try:
         return blobs.read(sha256)
     except OSError as error:
+        if problem := storage_problem():
+            raise StorageLostError(problem) from error
         raise LoadError(f"A file of the run cannot be read from the store: {error}") from error
 
 

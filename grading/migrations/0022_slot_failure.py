@@ -5,21 +5,20 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('grading', '0021_points_by_hand'),
+        ("grading", "0021_points_by_hand"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='SlotFailure',
+            name="SlotFailure",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('run', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='slot_failures', to='grading.run')),
-                ('slot', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to='grading.gpuslot')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("run", models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name="slot_failures", to="grading.run")),
+                ("slot", models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name="+", to="grading.gpuslot")),
             ],
             options={
-                'constraints': [models.UniqueConstraint(fields=('run', 'slot'), name='slot_failure_unique')],
+                "constraints": [models.UniqueConstraint(fields=("run", "slot"), name="slot_failure_unique")],
             },
         ),
     ]

@@ -13,6 +13,7 @@ from pathlib import Path
 from statistics import median
 
 import pytest
+from django.conf import LazySettings
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.urls import reverse
@@ -318,3 +319,36 @@ def test_where_no_sandbox_holds_the_site_works_on_and_says_what_helps(site: Site
     [line] = hosts({"cpu"}).lines
     assert (line.state, line.tier) == ("serving", RunResult.objects.get().provenance["tier"])
     assert line.memory_guard == RunResult.objects.get().provenance["memory_guard"]
+
+
+@pytest.mark.sandbox
+def test_a_machine_whose_storage_goes_away_takes_no_run_until_it_is_back(site: Site, tmp_path: Path, settings: LazySettings) -> None:
+    settings.RUNNER_SOCKET, settings.RUNTIME_PYTHON = Path(site.values["RUNNER_SOCKET"]), site.values["RUNTIME_PYTHON"]
+    site.host(*ONLY_SERVES)
+    component = making.homework(tmp_path / "plus-one", hidden=False)
+    first, second = (services.enqueue(submission=making.submission(component, name)) for name in ("ada", "bob"))
+    store, away = settings.DATA_DIR / "uploads", tmp_path / "away"
+
+    def unmount(_queue: str) -> None:
+        store.rename(away)
+        store.mkdir(mode=0o700)
+
+    problem = f"The storage {store} does not hold the site's files: mount it there."
+    try:
+        assert execution.work_once("cpu", "w", more=unmount) is execution.Work.DONE  # it was claimed by then
+        assert list(Run.objects.filter(pk=first.pk).values_list("state", "attempts", "note")) == [("queued", 0, problem)]
+        assert execution.work_once("cpu", "w") is execution.Work.UNAVAILABLE
+        eventually(lambda: RunnerHost.objects.get().refusal == problem, 10, "the runner host says so")
+        ta = making.person(component.homework.course, "tom", Role.TA)
+        words = "Nothing in the queue cpu is run at the moment: a runner host refuses. Hand-ins are kept, and run by themselves afterwards."
+        told = re.sub(r"</?\w[^>]*>", "", page(ta, "course", component.homework.course.slug))
+        assert words in told
+        assert problem in told
+    finally:
+        store.rmdir()
+        away.rename(store)
+    for run in (first, second):
+        assert execution.work_once("cpu", "w") is execution.Work.DONE
+        run.refresh_from_db()
+        assert (run.state, run.attempts, run.result.points) == ("done", 0, Decimal(4))
+    eventually(lambda: RunnerHost.objects.get().refusal == "", 10, "the runner host serves again")

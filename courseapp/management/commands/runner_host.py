@@ -108,7 +108,8 @@ def report(host: Host, served: list[str]) -> None:
     if isinstance(host.tier, Refused):
         execution.report(name, served, tier="", refusal=in_words(host))
     else:
-        execution.report(name, served, tier=host.tier.name, memory_guard=host.memory_guard)
+        problem = execution.storage_problem()
+        execution.report(name, served, tier=host.tier.name, memory_guard=host.memory_guard, refusal=problem)
     slots.report(name, host.devices.values(), in_use=host.in_use, faults=host.faults)
 
 
