@@ -9,7 +9,9 @@ from courseapp import blobs
 from courseapp.clock import database_now
 from courseapp.models import Course, Enrollment, Role, User
 from grading.models import Bundle, Check, Component, Homework, Run, Submission, SubmissionFile
+from grading.queries.standing import standing_of
 from grading.runner.bundle import autograder_digest, pack
+from grading.runner.outcome import CheckResult, Outcome
 
 ANSWER = "def answer(x):\n    return x + 1\n"
 
@@ -121,3 +123,28 @@ def run(of: Submission, **values: Any) -> Run:
         bundle=of.component.homework.bundle,
         **{"seed": 1, "created_at": now, "not_before": now, **values},
     )
+
+
+def outcome(points: int, kind: str = "ok") -> Outcome:
+    """4 points are the visible check's, 6 the hidden one's."""
+    visible, hidden = points % 6 and 4, 6 if points >= 6 else 0
+    checks = (
+        CheckResult("plus-one", "answer(x) is x + 1", Decimal(visible), Decimal(4), bool(visible), True, "visible"),
+        CheckResult("plus-one-hidden", "more often", Decimal(hidden), Decimal(6), bool(hidden), True, "hidden"),
+    )
+    return Outcome(kind, Decimal(points), Decimal(10), 1.0, checks=checks, provenance={"runtime_digest": "e"})  # type: ignore[arg-type]
+
+
+def load_other_checks(component: Component) -> None:
+    """As `load_course` does when checks.py has changed."""
+    homework = component.homework
+    homework.bundle = Bundle.objects.create(digest="b" * 64, autograder_digest="b" * 64, size=1)
+    homework.save()
+
+
+def score(submission: Submission) -> float | None:
+    fresh = Submission.objects.select_related("component__homework__course", "component__homework__bundle", "enrollment").get(
+        pk=submission.pk
+    )
+    entry = next(one for one in standing_of(fresh.component, fresh.enrollment).entries if one.submission == fresh)
+    return float(entry.score.final) if entry.score else None

@@ -13,12 +13,10 @@ from pytest_django import DjangoAssertNumQueries
 from courseapp.clock import database_now
 from courseapp.models import Enrollment, OutboxMail, Role
 from grading import claims, execution
-from grading.models import Bundle, Component, Rerun, RerunItem, Run, Submission
+from grading.models import Component, Rerun, RerunItem, Run, Submission
 from grading.queries import reruns as queries
 from grading.queries import runs as run_queries
-from grading.queries.standing import standing_of
 from grading.queries.submission import live
-from grading.runner.outcome import CheckResult, Outcome
 from grading.services import byhand, reruns, runs
 from tests.grading import making
 
@@ -38,22 +36,12 @@ def ta(component: Component) -> Enrollment:
     return making.person(component.homework.course, "tom", Role.TA)
 
 
-def outcome(points: int, kind: str = "ok") -> Outcome:
-    """4 points are the visible check's, 6 the hidden one's."""
-    visible, hidden = points % 6 and 4, 6 if points >= 6 else 0
-    checks = (
-        CheckResult("plus-one", "answer(x) is x + 1", Decimal(visible), Decimal(4), bool(visible), True, "visible"),
-        CheckResult("plus-one-hidden", "more often", Decimal(hidden), Decimal(6), bool(hidden), True, "hidden"),
-    )
-    return Outcome(kind, Decimal(points), Decimal(10), 1.0, checks=checks, provenance={"runtime_digest": "e"})  # type: ignore[arg-type]
-
-
 def judge(points: dict[int, int] | int, kind: str = "ok") -> None:
     """Everything that waits, with these points, by hand-in or for all."""
     while claimed := claims.claim("cpu", "w"):
         assert claimed.run.submission_id is not None
         of_run = points if isinstance(points, int) else points[claimed.run.submission_id]
-        assert execution.finish(claimed.run, claimed.token, outcome(of_run, kind))
+        assert execution.finish(claimed.run, claimed.token, making.outcome(of_run, kind))
 
 
 def judged(component: Component, name: str, points: int) -> Submission:
@@ -61,21 +49,6 @@ def judged(component: Component, name: str, points: int) -> Submission:
     runs.enqueue(submission=made)
     judge(points)
     return made
-
-
-def load_other_checks(component: Component) -> None:
-    """As `load_course` does when checks.py has changed."""
-    homework = component.homework
-    homework.bundle = Bundle.objects.create(digest="b" * 64, autograder_digest="b" * 64, size=1)
-    homework.save()
-
-
-def score(submission: Submission) -> float | None:
-    fresh = Submission.objects.select_related("component__homework__course", "component__homework__bundle", "enrollment").get(
-        pk=submission.pk
-    )
-    entry = next(one for one in standing_of(fresh.component, fresh.enrollment).entries if one.submission == fresh)
-    return float(entry.score.final) if entry.score else None
 
 
 def points(row: queries.Row) -> float | None:
@@ -91,7 +64,7 @@ def accept_advised(rerun: Rerun, by: Enrollment) -> reruns.Accepted:
 def test_a_rerun_counts_nowhere_until_it_is_accepted(component: Component, ta: Enrollment) -> None:
     submission = judged(component, "ada", 10)
     student = submission.enrollment
-    load_other_checks(component)
+    making.load_other_checks(component)
     rerun = reruns.start(component=component, submissions=[submission], by=ta, reason="The bound was too narrow.")
     assert rerun.state == Rerun.State.ALL
     run = rerun.runs.get()
@@ -102,12 +75,12 @@ def test_a_rerun_counts_nowhere_until_it_is_accepted(component: Component, ta: E
     assert (before["run"], before["polling"]) == (first, False)
     judge(4)
     after = live(student, submission)
-    assert (after["version"], after["result"].points, score(submission)) == (before["version"], Decimal(10), 10)
+    assert (after["version"], after["result"].points, making.score(submission)) == (before["version"], Decimal(10), 10)
     assert run_queries.latest(submission) == first
     assert run_queries.count_earlier(component.homework) == 1
 
     done = accept_advised(rerun, ta)
-    assert (done, score(submission)) == (reruns.Accepted(1, 1), 4)
+    assert (done, making.score(submission)) == (reruns.Accepted(1, 1), 4)
     seen = live(student, submission)
     assert (seen["result"].run_id, seen["result"].points) == (run.pk, 4)
     assert run_queries.count_earlier(component.homework) == 0
@@ -124,7 +97,7 @@ def test_a_rerun_counts_nowhere_until_it_is_accepted(component: Component, ta: E
 
 def test_the_old_result_stays_readable_beside_the_reason(component: Component, ta: Enrollment, client: Client) -> None:
     submission = judged(component, "ada", 10)
-    load_other_checks(component)
+    making.load_other_checks(component)
     rerun = reruns.start(component=component, submissions=[submission], by=ta, reason="The bound was too narrow.")
     judge(4)
     accept_advised(rerun, ta)
@@ -157,11 +130,11 @@ def test_a_student_reaches_nothing_of_a_proposal(component: Component, ta: Enrol
 
 def test_a_sample_comes_first_then_the_rest_then_the_chosen_rows_count(component: Component, ta: Enrollment) -> None:
     made = [judged(component, name, points) for name, points in zip(NAMES, (10, 4, 6, 10, 0, 10, 4), strict=True)]
-    load_other_checks(component)
+    making.load_other_checks(component)
     rerun = reruns.start(component=component, submissions=made, by=ta, reason="Stricter.")
     sample = set(rerun.items.filter(sample=True).values_list("submission", flat=True))
     assert (rerun.state, len(sample), rerun.runs.count()) == (Rerun.State.SAMPLE, reruns.SAMPLE, reruns.SAMPLE)
-    assert {int(score(one) or 0) for one in made if one.pk in sample} == {0, 4, 6, 10}
+    assert {int(making.score(one) or 0) for one in made if one.pk in sample} == {0, 4, 6, 10}
     new = dict(zip([one.pk for one in made], (4, 10, 6, 10, 4, 6, 4), strict=True))
     judge(new)
     with pytest.raises(reruns.RerunError, match="Only a sample has been judged"):
@@ -181,7 +154,7 @@ def test_a_sample_comes_first_then_the_rest_then_the_chosen_rows_count(component
     losers = {row.item.pk for row in table.differing if row.comparison.falls}
     done = reruns.accept(rerun=rerun, by=ta, items={row.item.pk for row in table.differing} - losers, seen=table.version)
     assert done == reruns.Accepted(2, 2)
-    assert [score(one) for one in made] == [10, 10, 6, 10, 4, 10, 4]
+    assert [making.score(one) for one in made] == [10, 10, 6, 10, 4, 10, 4]
     assert run_queries.count_earlier(component.homework) == 5  # those without a difference were not asked for either
 
     later = queries.table(Rerun.objects.get(pk=rerun.pk))
@@ -200,22 +173,22 @@ def test_discarding_ends_what_waits_and_leaves_every_score(component: Component,
     claimed = claims.claim("cpu", "w")
     assert claimed is not None
     reruns.discard(rerun=rerun, by=ta)
-    assert not execution.finish(claimed.run, claimed.token, outcome(0))
+    assert not execution.finish(claimed.run, claimed.token, making.outcome(0))
     assert set(rerun.runs.values_list("state", flat=True)) == {Run.State.CANCELLED}
-    assert [score(one) for one in made] == [10] * 7
+    assert [making.score(one) for one in made] == [10] * 7
     rerun.refresh_from_db()
     assert (rerun.state, rerun.decided_by, rerun.items.filter(applied=True).count()) == (Rerun.State.DISCARDED, ta, 0)
 
 
 def test_what_is_stopped_or_fails_keeps_its_old_result(component: Component, ta: Enrollment) -> None:
     one, two, three = (judged(component, name, 10) for name in NAMES[:3])
-    load_other_checks(component)
+    making.load_other_checks(component)
     rerun = reruns.start(component=component, submissions=[one, two, three], by=ta, reason="Again.")
     claimed = [claims.claim("cpu", "w") for _ in range(2)]
     assert claimed[0] is not None
     assert claimed[1] is not None
-    execution.finish(claimed[0].run, claimed[0].token, outcome(4))
-    execution.finish(claimed[1].run, claimed[1].token, outcome(0, "assignment"))
+    execution.finish(claimed[0].run, claimed[0].token, making.outcome(4))
+    execution.finish(claimed[1].run, claimed[1].token, making.outcome(0, "assignment"))
     assert reruns.stop(rerun=rerun, by=ta) == 1
     table = queries.table(rerun)
     assert [(row.comparison.reason, row.comparison.may_apply) for row in table.rows] == [
@@ -227,12 +200,12 @@ def test_what_is_stopped_or_fails_keeps_its_old_result(component: Component, ta:
     with pytest.raises(reruns.RerunError, match="these rows have no new result that may count: Bob #1, Cyd #1"):
         reruns.accept(rerun=rerun, by=ta, items={row.item.pk for row in table.rows}, seen=table.version)
     assert accept_advised(rerun, ta).applied == 1
-    assert [score(submission) for submission in (one, two, three)] == [4, 10, 10]
+    assert [making.score(submission) for submission in (one, two, three)] == [4, 10, 10]
 
 
 def test_a_table_that_has_changed_since_is_not_accepted(component: Component, ta: Enrollment) -> None:
     submission = judged(component, "ada", 10)
-    load_other_checks(component)
+    making.load_other_checks(component)
     older, newer = (reruns.start(component=component, submissions=[submission], by=ta, reason="Again.") for _ in range(2))
     judge(4)
     seen = queries.table(older).version
@@ -251,27 +224,27 @@ def test_a_hand_in_that_could_not_be_judged_gets_its_first_score(component: Comp
     rerun = reruns.start(component=component, submissions=[made], by=ta, reason="The checks were mended.")
     judge(10)
     assert accept_advised(rerun, ta) == reruns.Accepted(1, 1)
-    assert score(made) == 10
+    assert making.score(made) == 10
 
 
 def test_after_publishing_a_loss_is_flagged_and_not_ticked(component: Component, ta: Enrollment) -> None:
     one, two = judged(component, "ada", 10), judged(component, "bob", 4)
     Component.objects.filter(pk=component.pk).update(published_at=database_now())
     component.refresh_from_db()
-    load_other_checks(component)
+    making.load_other_checks(component)
     rerun = reruns.start(component=component, submissions=[one, two], by=ta, reason="Stricter.")
     judge({one.pk: 4, two.pk: 10})
     rows = [(row.comparison.advised, row.comparison.flags) for row in queries.table(rerun).rows]
     assert rows == [(False, ("Falls after publishing",)), (True, ())]
     accept_advised(rerun, ta)
-    assert (score(one), score(two)) == (10, 10)
+    assert (making.score(one), making.score(two)) == (10, 10)
 
 
 def test_points_set_by_hand_are_flagged_and_never_overwritten(component: Component, ta: Enrollment) -> None:
     ada, bob = judged(component, "ada", 4), judged(component, "bob", 4)
     byhand.set_points(submission=ada, points=Decimal("7.5"), reason="The idea is right.", by=ta)
-    assert (score(ada), score(bob)) == (7.5, 4)
-    load_other_checks(component)
+    assert (making.score(ada), making.score(bob)) == (7.5, 4)
+    making.load_other_checks(component)
     rerun = reruns.start(component=component, submissions=[ada, bob], by=ta, reason="Milder.")
     judge(10)
     table = queries.table(rerun)
@@ -282,11 +255,11 @@ def test_points_set_by_hand_are_flagged_and_never_overwritten(component: Compone
     with pytest.raises(reruns.RerunError, match="no new result that may count: Ada #1"):
         reruns.accept(rerun=rerun, by=ta, items={row.item.pk for row in table.rows}, seen=table.version)
     assert accept_advised(rerun, ta).applied == 1
-    assert (score(ada), score(bob)) == (7.5, 10)
+    assert (making.score(ada), making.score(bob)) == (7.5, 10)
     line = live(ada.enrollment, ada)["score"].lines[0]
     assert line.why == "set by hand by Tom: The idea is right."
     byhand.set_points(submission=ada, points=None, reason="The checks were mended.", by=ta)
-    assert score(ada) == 4
+    assert making.score(ada) == 4
     assert [mail.subject for mail in OutboxMail.objects.filter(subject__contains="by hand")] == [
         "Homework 1, practice: hand-in #1 was graded by hand"
     ] * 2
@@ -308,14 +281,14 @@ def test_points_that_cannot_be_set_are_refused(
     with pytest.raises(byhand.ByHandError) as refusal:
         byhand.set_points(submission=made, points=points, reason=reason, by=ta)
     assert (str(refusal.value), refusal.value.field) == (message, field)
-    assert score(made) == 4
+    assert making.score(made) == 4
     assert ta.user is not None
     client.force_login(ta.user)
     url = reverse("submission-points", args=[component.homework.course.slug, made.pk])
     answer = client.post(url, {"points": "" if points is None else points, "reason": reason})
     assert (answer.status_code, made.points_by_hand.count()) == (400, 0)
     assert client.post(url, {"points": "6.25", "reason": "The idea is right."}).status_code == 302
-    assert score(made) == 6.25
+    assert making.score(made) == 6.25
 
 
 def test_a_repair_is_run_in_place_of_the_file_and_costs_its_percent(component: Component, ta: Enrollment) -> None:
@@ -336,7 +309,7 @@ def test_a_repair_is_run_in_place_of_the_file_and_costs_its_percent(component: C
     row = queries.table(rerun).rows[0]
     assert (row.comparison.reason, points(row), row.new) == ("patched", 8, Decimal(8))
     accept_advised(rerun, ta)
-    assert score(submission) == 8
+    assert making.score(submission) == 8
     lines = live(submission.enrollment, submission)["score"].lines
     assert [(line.item, line.points) for line in lines] == [("Raw points", 10), ("Repaired by staff before it ran", -2), ("Score", 8)]
     assert lines[1].why == "The import of a missing module was taken out: 20 % of the 10 possible"
@@ -388,12 +361,12 @@ def test_the_pages_take_as_many_statements_for_300_as_for_three(
     for many, first in ((3, 0), (300, 3)):
         made = [making.submission(component, f"s{number}") for number in range(first, many)]
         for submission in made:
-            execution.record(making.run(submission, state=Run.State.DONE), outcome(10))
+            execution.record(making.run(submission, state=Run.State.DONE), making.outcome(10))
         everything = list(component.submissions.all())
         rerun = reruns.start(component=component, submissions=everything, by=ta, reason="Again.")
         reruns.go_on(rerun=rerun, by=ta)
         for run in rerun.runs.all():
-            execution.record(run, outcome(4))
+            execution.record(run, making.outcome(4))
         Run.objects.filter(rerun=rerun).update(state=Run.State.DONE)
         with django_assert_max_num_queries(24):
             assert client.get(new).status_code == 200
@@ -436,7 +409,7 @@ def test_a_ta_chooses_on_the_page_and_downloads_the_table(component: Component, 
 
 def test_accepting_on_the_page_tells_what_counts_now(component: Component, ta: Enrollment, client: Client) -> None:
     ada, bob = judged(component, "ada", 10), judged(component, "bob", 10)
-    load_other_checks(component)
+    making.load_other_checks(component)
     rerun = reruns.start(component=component, submissions=[ada, bob], by=ta, reason="Stricter.")
     assert ta.user is not None
     client.force_login(ta.user)
@@ -457,4 +430,22 @@ def test_accepting_on_the_page_tells_what_counts_now(component: Component, ta: E
     assert "2 of 2 new results count" in answer
     again = client.post(accept, sent, follow=True).content.decode()
     assert f"Rerun {rerun.pk} was accepted by Tom already. Nothing was changed." in again
-    assert (score(ada), score(bob), OutboxMail.objects.count()) == (4, 10, 1)
+    assert (making.score(ada), making.score(bob), OutboxMail.objects.count()) == (4, 10, 1)
+
+
+def test_on_gpus_a_rerun_leaves_the_smoke_check_out_for_what_has_been_there(component: Component, ta: Enrollment) -> None:
+    Component.objects.filter(pk=component.pk).update(queue="gpu")
+    component.check_rows.filter(check_id="plus-one-hidden").update(needs_gpu=True)
+    component.refresh_from_db()
+    been, failed = making.submission(component, "ada"), making.submission(component, "bob")
+    execution.record(making.run(been, state=Run.State.DONE, queue="gpu"), making.outcome(10))
+    execution.record(making.run(failed, state=Run.State.DONE, stage=Run.Stage.SMOKE), making.outcome(4))
+    rerun = reruns.start(component=component, submissions=[been, failed], by=ta, reason="Again.")
+    planned = {run.submission: (run.stage, run.queue) for run in rerun.runs.all()}
+    assert planned == {been: (Run.Stage.GRADE, "gpu"), failed: (Run.Stage.SMOKE, "cpu")}
+    judge(10)
+    followed = Run.objects.get(submission=failed, proposed=True, stage=Run.Stage.GRADE)
+    assert (followed.rerun, followed.queue, followed.purpose, followed.enrollment) == (rerun, "gpu", Run.Purpose.RERUN, ta)
+    assert queries.table(rerun).totals.waiting == 2
+    patched = reruns.start(component=component, submissions=[been], by=ta, reason="Repaired.", files={"answer.py": b"x = 1\n"})
+    assert patched.runs.get().stage == Run.Stage.SMOKE
