@@ -17,6 +17,7 @@ from grading.queries.runs import JUDGED, judging, result_of, state_word
 from grading.queries.standing import points_by_hand, standings
 from grading.runner.changed import Changed, changed
 
+LISTED = 100
 UNKNOWN = Changed(shared=("files that are not in the store any more",))
 _DEFER = ("submission__receipt_text", "submission__receipt_signature")
 
@@ -97,6 +98,19 @@ class Table:
     @property
     def differing(self) -> list[Row]:
         return [row for row in self.rows if row.comparison.reason != "same" or row.comparison.flags]
+
+    @property
+    def listed(self) -> list[Row]:
+        """The first ones, with the largest losses: as many as a page bears."""
+        return self.differing[:LISTED]
+
+    @property
+    def unlisted(self) -> list[Row]:
+        return self.differing[LISTED:]
+
+    @property
+    def unlisted_advised(self) -> list[Row]:
+        return [row for row in self.unlisted if row.comparison.advised]
 
     @property
     def same(self) -> list[Row]:
@@ -206,6 +220,12 @@ def _version(rerun: Rerun, rows: Sequence[Row]) -> str:
     return hashlib.sha256(repr((str(rerun.state), sorted(seen, key=lambda one: one[0]))).encode()).hexdigest()[:16]
 
 
+def pulse(rerun: Rerun) -> str:
+    """What changes whenever a run of it does. One statement."""
+    rows = Run.objects.filter(rerun=rerun).order_by("pk").values_list("pk", "state")
+    return hashlib.sha256(repr((str(rerun.state), list(rows))).encode()).hexdigest()[:16]
+
+
 def listing(component: Component) -> list[dict[str, Any]]:
     """The reruns of a component, newest first. Two statements."""
     reruns = list(component.reruns.select_related("asked_by", "decided_by"))
@@ -216,6 +236,7 @@ def listing(component: Component) -> list[dict[str, Any]]:
 
 
 def page(rerun: Rerun) -> dict[str, Any]:
+    beat = pulse(rerun)  # before the table: what ends in between is asked for again
     found = table(rerun)
     asked, judged = found.asked, found.judged
     titles: Mapping[str, str] = {check.check_id: check.title for check in Check.objects.filter(component=rerun.component_id)}
@@ -230,11 +251,10 @@ def page(rerun: Rerun) -> dict[str, Any]:
         "left": len(found.rows) - asked,
         "working": asked - judged,
         "changed_checks": [titles.get(id_, id_) for id_ in sorted(found.changed.checks)],
-        "advised": sum(row.comparison.advised for row in found.rows),
         "applied": sum(row.item.applied for row in found.rows),
-        "same_advised": sum(row.comparison.advised for row in found.same),
         "polling": rerun.is_open and asked > judged,
         "version": found.version,
+        "pulse": beat,
     }
 
 

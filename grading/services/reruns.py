@@ -173,9 +173,10 @@ class Accepted:
 
 
 @transaction.atomic
-def accept(*, rerun: Rerun, by: Enrollment, items: Collection[int], seen: str, same: bool = False) -> Accepted:
+def accept(*, rerun: Rerun, by: Enrollment, items: Collection[int], seen: str, same: bool = False, unlisted: bool = False) -> Accepted:
     """Let the new results of these rows (RerunItem ids) count, in one go; the others stay as they are. `seen` is the table's version;
-    `same`: also those that do not differ from the old ones, which are then of today's autograder.
+    `same`: also those that do not differ from the old ones, which are then of today's autograder; `unlisted`: also those that are advised
+    among what a page does not list.
 
     The old results stay, and are read in the hand-in's history.
     """
@@ -189,6 +190,7 @@ def accept(*, rerun: Rerun, by: Enrollment, items: Collection[int], seen: str, s
     if table.version != seen:
         raise RerunError("The table has changed since you saw it. Nothing was accepted: look at it again.")
     wanted = {*items, *(one.item.pk for one in table.same if same and one.comparison.may_apply)}
+    wanted |= {one.item.pk for one in table.unlisted_advised if unlisted}
     chosen = [one for one in table.rows if one.item.pk in wanted]
     refused = [one for one in chosen if not one.comparison.may_apply]
     if refused:

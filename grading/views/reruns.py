@@ -78,10 +78,10 @@ def page(request: HttpRequest, course: str, pk: int) -> HttpResponse:
 def live(request: HttpRequest, course: str, pk: int) -> HttpResponse:
     """The part of the page that changes while runs go; 204 when the reader has seen it as it is."""
     reader = staff(request, course)
-    found = queries.page(access.rerun(reader, pk))
-    if found["version"] == request.GET.get("seen"):
+    rerun = access.rerun(reader, pk)
+    if queries.pulse(rerun) == request.GET.get("seen"):
         return HttpResponse(status=204)
-    return render(request, "grading/reruns/_live.html", found)
+    return render(request, "grading/reruns/_live.html", queries.page(rerun))
 
 
 @login_required
@@ -133,12 +133,15 @@ def discard(request: HttpRequest, course: str, pk: int) -> HttpResponse:
 @login_required
 @require_POST
 def accept(request: HttpRequest, course: str, pk: int) -> HttpResponse:
-    """`item`: the ticked rows; `same=yes`: also those without a difference; `seen`: the table that they were ticked in."""
+    """`item`: the ticked rows; `unlisted=yes`, `same=yes`: also those that are advised of the rest, those without a difference.
+
+    `seen`: the table that they were ticked in.
+    """
     keys = {int(key) for key in request.POST.getlist("item") if key.isascii() and key.isdecimal() and len(key) <= _MOST_DIGITS}
 
     def act(rerun: Rerun, by: Enrollment) -> str:
-        seen, same = request.POST.get("seen", ""), request.POST.get("same") == "yes"
-        done = services.accept(rerun=rerun, by=by, items=keys, seen=seen, same=same)
+        same, unlisted = (request.POST.get(name) == "yes" for name in ("same", "unlisted"))
+        done = services.accept(rerun=rerun, by=by, items=keys, seen=request.POST.get("seen", ""), same=same, unlisted=unlisted)
         return f"{count(done.applied, 'new result')} {'counts' if done.applied == 1 else 'count'} now; {count(done.told, 'student')} told."
 
     return _done(request, course, pk, act)

@@ -374,6 +374,15 @@ def test_the_pages_take_as_many_statements_for_300_as_for_three(
         with django_assert_max_num_queries(18):
             assert client.get(page).status_code == 200
         assert RerunItem.objects.filter(rerun=rerun).count() == many
+    found = client.get(page).content
+    assert (found.count(b'name="item"'), len(found) < 80_000) == (queries.LISTED, True)
+    table = queries.table(Rerun.objects.get(pk=rerun.pk))
+    assert (len(table.unlisted), table.unlisted_advised) == (200, [])  # nothing changed but the result
+    making.load_other_checks(component)
+    Run.objects.filter(rerun=rerun).update(bundle=component.homework.bundle)
+    table = queries.table(Rerun.objects.get(pk=rerun.pk))
+    worst = {row.item.pk for row in table.listed}
+    assert reruns.accept(rerun=rerun, by=ta, items=worst, seen=table.version, unlisted=True).applied == 300
 
 
 def test_a_ta_chooses_on_the_page_and_downloads_the_table(component: Component, ta: Enrollment, client: Client) -> None:
@@ -415,8 +424,8 @@ def test_accepting_on_the_page_tells_what_counts_now(component: Component, ta: E
     client.force_login(ta.user)
     course = component.homework.course.slug
     live_page = reverse("rerun-live", args=[course, rerun.pk])
-    version = queries.table(rerun).version
-    assert (client.get(live_page).status_code, client.get(live_page, {"seen": version}).status_code) == (200, 204)
+    seen = queries.pulse(rerun)
+    assert (client.get(live_page).status_code, client.get(live_page, {"seen": seen}).status_code) == (200, 204)
     judge({ada.pk: 4, bob.pk: 10})
     table = queries.table(rerun)
     page = client.get(reverse("rerun", args=[course, rerun.pk])).content.decode()
