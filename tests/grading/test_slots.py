@@ -33,7 +33,7 @@ OURS = Outcome("system", Decimal(0), Decimal(10), 0.0, staff_message="lost")
 @pytest.fixture
 def component(tmp_path: Path, settings: LazySettings, db: None) -> Component:
     settings.RUNTIME_PYTHON = sys.executable  # any interpreter is a runtime, and nothing is executed here
-    return making.homework(tmp_path / "plus-one", queue="gpu", limits={"wall_s": 600})
+    return making.homework(tmp_path / "plus-one", queue="gpu", limits={"wall_s": 600}, due_wall="2099-10-01 23:59")
 
 
 def seen(*devices: Device, in_use: frozenset[str] = frozenset(), **faults: str) -> None:
