@@ -19,6 +19,7 @@ from grading.queries.due import released_now
 from grading.queries.provenance import how_it_was_run
 from grading.queries.runs import result_of, state_word
 from grading.queries.submission import running, version
+from grading.runner.limits import Limits
 
 PER_PAGE = 20
 MOST_HAND_INS = 50  # of one's own to choose from
@@ -108,9 +109,9 @@ def _minutes(reader: Enrollment, queues: Sequence[str], now: Any) -> Budget | No
 
 def limits_of(component: Component) -> str:
     """What a script of it may use, in a line."""
-    limits = component.limits
-    time, memory = duration(float(limits.get("wall_s", 0))), filesize(int(limits.get("memory_mb", 0)) * 2**20)
-    return f"{component.runtime}, queue {component.queue}, at most {time} and {memory}"
+    limits = Limits(**component.limits)
+    memory = filesize(limits.memory_mb * 2**20)
+    return f"{component.runtime}, queue {component.queue}, at most {duration(float(round(limits.wall_s)))} and {memory}"
 
 
 def run_page(reader: Enrollment, lab: LabRun, beside: Run | None) -> dict[str, Any]:
@@ -156,7 +157,7 @@ def live(reader: Enrollment, lab: LabRun) -> dict[str, Any]:
 
 def _cap_reached(component: Component, result: RunResult | None) -> int:
     """How many kB of the log are kept, where it was cut off there; else 0."""
-    most = int(component.limits.get("output_kb", 64))
+    most = Limits(**component.limits).output_kb
     return most if result and len(result.output.encode()) >= most * 1024 else 0
 
 

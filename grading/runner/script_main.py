@@ -31,8 +31,7 @@ _STATUS = 0xFF  # what the kernel keeps of an exit status
 
 def main(argument: dict[str, Any]) -> None:
     confine(3)
-    job, content = _read_job()
-    _write_files(job["files"], content)
+    job = _unpacked()
     os.chdir(HAND_IN)
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD])
     heard, said = os.pipe()
@@ -54,23 +53,16 @@ def main(argument: dict[str, Any]) -> None:
     os._exit(0)
 
 
-def _read_job() -> tuple[dict[str, Any], bytes]:
-    """(header, files one after the other)"""
+def _unpacked() -> dict[str, Any]:
+    """The job's header, once its files are where the script looks for them. Nothing keeps them in memory beside that."""
     with open(JOB, "rb", closefd=False) as file:
-        data = file.read()
-    length = int.from_bytes(data[:4])
-    job: dict[str, Any] = json.loads(data[4 : 4 + length])
-    return job, data[4 + length :]
-
-
-def _write_files(sizes: list[tuple[str, int]], content: bytes) -> None:
-    HAND_IN.mkdir()
-    at = 0
-    for name, size in sizes:
-        path = HAND_IN / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content[at : at + size])
-        at += size
+        job: dict[str, Any] = json.loads(file.read(int.from_bytes(file.read(4))))
+        HAND_IN.mkdir()
+        for name, size in job["files"]:
+            path = HAND_IN / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(file.read(size))
+    return job
 
 
 def _wait(pid: int, deadline: float) -> int | None:

@@ -20,6 +20,7 @@ from django.urls import reverse
 from pytest_django import DjangoAssertNumQueries
 
 from courseapp import blobs, clock
+from courseapp.fields import digest_columns
 from courseapp.models import Course, Enrollment, Role
 from grading import claims, execution, slots
 from grading.models import LAB_OUTPUTS_MB, Component, CoursePolicy, GpuSlot, GpuUse, LabFile, LabRun, QueuePause, Run, RunCurves, RunResult
@@ -114,6 +115,7 @@ def test_what_was_sent_is_what_is_run(component: Component, ada: Enrollment) -> 
 
 def test_the_files_of_a_hand_in_with_a_script_of_ones_own(component: Component, ada: Enrollment) -> None:
     submission = making.submission(component, "ada", answer="old")
+    assert ("grading_labfile", "sha256") in set(digest_columns())  # what a backup takes along, and retention leaves alone
     lab = started(component, ada, submission=submission, files=[sent("try.py"), sent("answer.py", "new")], script="try.py")
     kept = {row.path: blobs.read(row.sha256) for row in lab.files.all()}
     assert kept == {"answer.py": b"new", "try.py": b"print('hello')\n"}

@@ -136,14 +136,13 @@ if os.fork() == 0:
 
 @pytest.mark.sandbox
 def test_what_was_written_before_a_limit_is_kept(judge: Judge, runtime: Runtime) -> None:
-    began = time.monotonic()
     late = judge(job({"main.py": WRITES_AND_STAYS + "time.sleep(60)"}, runtime, wall_s=1))
     assert (late.kind, late.message) == ("student", "Stopped after 1 s of wall time.")
     assert kept(late) == {"checkpoint.pt": b"step 10"}
     busy = judge(job({"main.py": WRITES_AND_STAYS + "while True: pass"}, runtime, cpu_s=0))
     assert (busy.kind, busy.message) == ("student", "Stopped after 0 s of CPU time.")
     assert kept(busy) == {"checkpoint.pt": b"step 10"}
-    assert time.monotonic() - began < 12
+    assert max(late.seconds, busy.seconds) < 40  # and not a minute; the first job may wait for its warm process
 
 
 @pytest.mark.sandbox
