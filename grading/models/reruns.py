@@ -19,6 +19,8 @@ class Rerun(models.Model):
         ACCEPTED = "accepted"
         DISCARDED = "discarded"
 
+    OPEN = (State.SAMPLE, State.ALL)
+
     component = models.ForeignKey(Component, models.PROTECT, related_name="reruns")
     asked_by = models.ForeignKey(Enrollment, models.PROTECT, related_name="+")
     reason = models.CharField(max_length=300, help_text="Students whose score changes read it.")
@@ -42,7 +44,7 @@ class Rerun(models.Model):
 
     @property
     def is_open(self) -> bool:
-        return self.state in {self.State.SAMPLE, self.State.ALL}
+        return self.state in self.OPEN
 
 
 class RerunFile(models.Model):

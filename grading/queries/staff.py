@@ -10,7 +10,7 @@ from django.core.paginator import Paginator
 from django.urls import reverse
 
 from courseapp.models import Enrollment, Role
-from grading.models import Component, Homework
+from grading.models import Component, Homework, Rerun
 from grading.queries.homework import Chip, components_of
 from grading.queries.runs import state_word
 from grading.queries.standing import Standing, standings
@@ -59,6 +59,7 @@ def page(homework: Homework, *, section: str, page: str) -> dict[str, Any]:
     shown = Paginator(students, PER_PAGE).get_page(page)
     return {
         "homework": homework,
+        "open_reruns": list(Rerun.objects.filter(component__in=components, state__in=Rerun.OPEN).select_related("component", "asked_by")),
         "parts": [_part(component, [standing[component.pk, member.pk] for member in students]) for component in components],
         "rows": [
             {"student": member, "cells": [_cell(standing[component.pk, member.pk], course.slug) for component in components]}

@@ -252,9 +252,5 @@ def _tell(rerun: Rerun, rows: Sequence[queries.Row]) -> int:
     return told
 
 
-def undecided(component: Component) -> int:
-    return component.reruns.filter(state__in=[Rerun.State.SAMPLE, Rerun.State.ALL]).count()
-
-
 def has_score(submission: Submission) -> bool:
     return RunResult.objects.filter(run__submission=submission, run__proposed=False, kind__in=JUDGED).exists()

@@ -238,7 +238,7 @@ def test_the_staff_page_costs_the_same_whatever_the_number_of_students(
     for _ in range(count):
         judged(homework, member(homework.course))
     client = signed_in(member(homework.course, Role.TA))
-    with django_assert_num_queries(12):
+    with django_assert_num_queries(13):
         client.get(reverse("homework-staff", args=[homework.course.slug, homework.slug]))
 
 

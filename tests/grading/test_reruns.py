@@ -412,6 +412,8 @@ def test_a_ta_chooses_on_the_page_and_downloads_the_table(component: Component, 
         "Bob,1,10.00,4.00,-6.00,Nothing changed but the result,,more often: 6 → 0 of 6,no",
         "Ada,2,4.00,4.00,0.00,No difference,,,no",
     ]
+    staff_page = client.get(reverse("homework-staff", args=[component.homework.course.slug, component.homework.slug])).content.decode()
+    assert staff_page.count("waits for a decision: =Again.") == 3
     everything = client.get(reverse("reruns", args=[component.homework.course.slug, component.homework.slug, "practice"])).content.decode()
     assert everything.count("not decided") == 3
 
