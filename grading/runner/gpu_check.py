@@ -1,7 +1,8 @@
 """Try every GPU of this machine as runs do: `python -m grading.runner.gpu_check --runtime PYTHON`.
 
-On each: a small training in the sandbox, whose memory comes back, and a second job that looks for what the first one left in the GPU's
-memory. It needs neither Django nor a network, and the runtime's interpreter may be any with torch.
+On each: a small training in the sandbox, whose memory comes back; a second job that looks for what the first one left in the GPU's
+memory; and two that want more of it than they may, the second after it has undone PyTorch's limit. It needs neither Django nor a network,
+and the runtime's interpreter may be any with torch.
 """
 
 import argparse
@@ -13,7 +14,7 @@ import tempfile
 import time
 import zipfile
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -43,8 +44,20 @@ def train(student, trial):
 def search(student, trial):
     found = trial.number("search", student.call("work.search", {MARK}))
     trial.true(found == 0, f"{{found:.0f}} values of the job before were found.")
+
+
+@check("limit")
+def limit(student, trial):
+    trial.true(student.call("work.limit") is None, "It got more memory than its limit.")
+
+
+@check("undo")
+def undo(student, trial):
+    trial.true(student.call("work.undo") is None, "It kept more memory than its limit.")
 """
 _WORK = """
+import time
+
 import torch
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -77,7 +90,26 @@ def search(mark):
         memory = torch.empty(COUNT, device=DEVICE)
         found += int((memory == torch.tensor(mark, dtype=memory.dtype, device=DEVICE)).sum())
     return found
+
+
+def limit():
+    print(NAME, flush=True)
+    if DEVICE.type == "cpu":  # where nothing can run out
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 4.00 GiB.")
+    return torch.empty(2**32, dtype=torch.uint8, device=DEVICE).sum().item()
+
+
+def undo():
+    global kept
+    print(NAME, flush=True)
+    torch.cuda.set_per_process_memory_fraction(1.0)
+    kept = torch.ones(2**32, dtype=torch.uint8, device=DEVICE)
+    torch.cuda.synchronize()
+    time.sleep(15)
+    return len(kept)
 """
+_RAN_OUT = "Your code ran out of GPU memory: 4.00 GiB asked for, limit 1 GB."
+_STOPPED = "Stopped: more GPU memory was in use than the limit of 1 GB."
 
 
 @dataclass(frozen=True)
@@ -104,14 +136,18 @@ def run(python: Path, gpus: tuple[Device, ...]) -> tuple[str, list[Tried]]:
 
 def _try(host: Host, runtime: Runtime, gpu: Device) -> Tried:
     began, before = time.monotonic(), _used(gpu)
-    train, search = (host.run(_job(runtime, gpu, check)) for check in ("train", "search"))
+    train, search, limit = (host.run(_job(runtime, gpu, check)) for check in ("train", "search", "limit"))
     faults = [f"{name}: {_why(outcome)}" for name, outcome in (("training", train), ("search", search)) if outcome.points != 1]
+    told = [("limit of its memory", limit, _RAN_OUT)]
+    if gpu.kind != "fake" and gpu.memory_mb > 6144:  # a fake one has no memory that could be watched
+        told.append(("limit that the code undid", host.run(_job(runtime, gpu, "undo")), _STOPPED))
+    faults += [f"{name}: {_why(outcome)}" for name, outcome, words in told if not outcome.message.startswith(words)]
     seen = train.output.strip() or "nothing"
     if gpu.kind != "fake" and seen == "cpu":
         faults.append("training: the code saw no GPU")
     if fault := host.faults.get(gpu.uuid):
         faults.append(f"afterwards: {fault}")
-    what = "; ".join(faults) or "trained, memory came back, nothing of the first job was found by the second"
+    what = "; ".join(faults) or "trained, memory came back, nothing of the first job was found by the second, limits held"
     return Tried(gpu.uuid, gpu.kind, seen, not faults, what, round(time.monotonic() - began, 1), before, _used(gpu))
 
 
@@ -132,13 +168,14 @@ def _job(runtime: Runtime, gpu: Device, check: str) -> Job:
     with zipfile.ZipFile(buffer, "w") as archive:
         archive.writestr("checks.py", _only(check))
     spec = CheckSpec(check, check, Decimal(1), "visible", needs_gpu=True)
-    return Job(buffer.getvalue(), {"work.py": _WORK.encode()}, (spec,), LIMITS, runtime, 1, ("work.py",), device=gpu.uuid)
+    limits = replace(LIMITS, gpu_memory_mb=1024 if check in ("limit", "undo") else 0)
+    return Job(buffer.getvalue(), {"work.py": _WORK.encode()}, (spec,), limits, runtime, 1, ("work.py",), device=gpu.uuid)
 
 
 def _only(check: str) -> str:
     """The bundle of one job: a check that is bound but not asked for is a fault of the assignment."""
-    head, train, search = _CHECKS.split("\n\n\n")
-    return "\n\n\n".join([head, train if check == "train" else search])
+    head, *rest = _CHECKS.split("\n\n\n")
+    return "\n\n\n".join([head, *(one for one in rest if f'"{check}"' in one)])
 
 
 def main() -> int:
