@@ -314,6 +314,21 @@ def test_what_would_keep_a_new_one_waiting_is_said_before(gpu: Component, ada: E
     assert "paused: The driver is updated." in signed_in(ada).get(page(ada, name="lab")).content.decode()
 
 
+def test_nothing_that_a_script_says_is_markup(component: Component, ada: Enrollment) -> None:
+    lab = started(component, ada, files=[sent("<b>.py")], arguments="<i>")
+    bold = Handed("<u>.csv", hashlib.sha256(b"").hexdigest(), 0, b"")
+    zero, loud = Decimal(0), "</pre><script>alert(1)</script>"
+    dropped = ("<s> was not kept.",)
+    ended(lab, Outcome("student", zero, zero, 1.0, output=loud, message="<b>message</b>", files=(bold,), files_dropped=dropped))
+    for address in (page(ada, lab.pk), page(ada, name="lab")):
+        text = signed_in(ada).get(address).content.decode()
+        assert [mark for mark in ("<b>.py", "<i>", "<u>", "<b>message", "<script>alert", "<s>") if mark in text] == []
+    row = RunResult.objects.get(run=lab.run).files.get()
+    response = signed_in(ada).get(page(ada, lab.pk, row.pk, name="lab-output"))
+    assert response.getvalue() == b""
+    assert (response["Content-Type"], response["X-Content-Type-Options"]) == ("application/octet-stream", "nosniff")
+
+
 def test_it_is_its_owners_and_staffs(component: Component, ada: Enrollment) -> None:
     lab = started(component, ada)
     ended(lab)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from grading.runner.manifest import CheckSpec
 from grading.runner.outcome import Outcome
-from grading.runner.outputs import MAX_DROPPED, MAX_FILES, MEGABYTE, READ_BYTES, Collector, Intake, is_plain
+from grading.runner.outputs import MAX_DROPPED, MAX_FILES, MEGABYTE, READ_BYTES, Collector, Intake, ScriptCollector, is_plain
 from grading.runner.protocol import pack_frame
 from grading.runner.runtimes import Runtime
 from tests.runner.conftest import Judge
@@ -121,7 +121,7 @@ def test_no_plain_name(name: str) -> None:
                 st.builds(
                     lambda header, payload: pack_frame(header, payload),
                     st.dictionaries(
-                        st.sampled_from(["name", "size", "skipped"]),
+                        st.sampled_from(["name", "size", "skipped", "ended"]),
                         st.one_of(
                             st.sampled_from(["a.png", "../a.png", "\ud800"]),
                             st.integers(0, 9),
@@ -137,9 +137,10 @@ def test_no_plain_name(name: str) -> None:
         ).map(b"".join),
     ),
     st.integers(1, 40),
+    st.sampled_from([Collector, ScriptCollector]),
 )
-def test_any_stream_gives_plain_files_within_the_limit(stream: bytes, step: int) -> None:
-    collector = Collector(ASKED, 20, {})
+def test_any_stream_gives_plain_files_within_the_limit(stream: bytes, step: int, kind: type[Collector]) -> None:
+    collector = kind(ASKED, 20, {})
     intake = Intake(collector)
     for at in range(0, len(stream), step):
         intake.feed(stream[at : at + step])
