@@ -30,13 +30,14 @@ REASONS: Mapping[Reason, str] = {
 
 @dataclass(frozen=True)
 class Scored:
-    """One check of a result."""
+    """One check of a result. `message` is what it says to staff."""
 
     id: str
     title: str
     points: Decimal
     out_of: Decimal
     judged: bool = True
+    message: str = ""
 
 
 @dataclass(frozen=True)
@@ -58,13 +59,15 @@ class Judgement:
 
 @dataclass(frozen=True)
 class CheckChange:
-    """What happened to one check. `before` or `after` is None where the autograder has no such check; `words` says more."""
+    """What happened to one check. `before` or `after` is None where the autograder has no such check; `words` says more, and
+    `message` is what the check says now."""
 
     title: str
     before: Decimal | None
     after: Decimal | None
     words: str
     noise: bool = False
+    message: str = ""
 
     @property
     def difference(self) -> Decimal:
@@ -152,11 +155,13 @@ def _changes(old: Judgement, new: Judgement, tolerances: Mapping[str, Decimal], 
     for check in new.checks:
         was = before.pop(check.id, None)
         if was is None:
-            yield CheckChange(check.title, None, check.points, f"new check, {number(check.points)} of {number(check.out_of)}")
+            yield CheckChange(
+                check.title, None, check.points, f"new check, {number(check.points)} of {number(check.out_of)}", message=check.message
+            )
         elif (was.points, was.out_of) != (check.points, check.out_of):
             steady = was.out_of == check.out_of and was.judged and check.judged
             noise = steady and abs(check.points - was.points) <= tolerances.get(check.id, Decimal(0))
-            yield CheckChange(check.title, was.points, check.points, _words(was, check, own_code=check.id in changed), noise)
+            yield CheckChange(check.title, was.points, check.points, _words(was, check, own_code=check.id in changed), noise, check.message)
     if old.taken != new.taken:
         yield CheckChange("Taken off for a repair", -old.taken, -new.taken, f"{number(-old.taken)} → {number(-new.taken)}")
     for was in before.values():

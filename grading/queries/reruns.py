@@ -184,7 +184,14 @@ def _missing(run: Run | None, after: RunResult | None) -> Any:
 
 def _judgement(result: RunResult, possible: Decimal) -> Judgement:
     checks = tuple(
-        Scored(check["id"], check["title"], Decimal(check["points"]), Decimal(check["max_points"]), check["judged"])
+        Scored(
+            id=check["id"],
+            title=check["title"],
+            points=Decimal(check["points"]),
+            out_of=Decimal(check["max_points"]),
+            judged=check["judged"],
+            message=check.get("staff_message") or check["message"],
+        )
         for check in result.check_results
     )
     environment = str(result.provenance.get("runtime_digest", ""))

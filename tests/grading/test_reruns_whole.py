@@ -72,7 +72,9 @@ def test_stricter_checks_and_a_repair_in_the_sandbox(tmp_path: Path, settings: L
             (fixed, D(10), D(4), "checks"),
             (right, D(10), D(10), "same"),
         ]
-        assert [change.words for change in table.rows[0].comparison.changes] == ["6 → 0 of 6, its check changed"]
+        changes = [(change.words, change.message) for change in table.rows[0].comparison.changes]
+        message = "It passes with 0 of 3 seeds. answer: expected 1001, got 0"
+        assert changes == [("6 → 0 of 6, its check changed", message)]
         assert table.changed.checks == {"plus-one-hidden"}
         reruns.accept(rerun=stricter, by=ta, items={table.rows[0].item.pk}, seen=table.version, same=True)
         assert (making.score(right), making.score(fixed)) == (10, 4)
