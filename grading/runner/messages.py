@@ -49,6 +49,7 @@ LEFT_OUT = " It is set in {place}, which was not run{why}."
 
 OUTPUT_NAME = "{file} was not kept: this homework asks for {accepted}."
 OUTPUT_ODD = '{file} was not kept: accepted are names of at most 100 printing characters, without / \\ : * ? " < > | and not hidden.'
+OUTPUT_FOLDER = "What was written into the folder {folder} was not kept: only files beside it are."
 OUTPUT_SIZE = "{file} was not kept: with it the files would take more than {limit}."
 OUTPUT_TWICE = "{file} was kept once: another process of this run wrote a file of that name before."
 OUTPUT_NUMBER = "{file} was not kept: at most {most} files are."

@@ -10,7 +10,7 @@ import fcntl
 import hashlib
 import os
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -82,13 +82,16 @@ class Collector:
 
 class ScriptCollector(Collector):
     """Of a lab run, whose first frame says how the script ended: {"ended": exit status, minus a signal's number, or null at the time
-    limit}, and why, in words. It is the script's own word."""
+    limit}, and why, in words. It is the script's own word, as are the folders that it names last: {"folder": name}."""
 
     exit_code: int | None = None
     why = ""
     told = False
 
     def take(self, frame: Frame) -> None:
+        if isinstance(folder := frame.header.get("folder"), str):
+            self.drop(messages.OUTPUT_FOLDER.format(folder=_quoted(folder)))
+            return
         if self.told or "ended" not in frame.header:
             super().take(frame)
             return
@@ -158,6 +161,17 @@ def hand_over(folder: Path, pipe: int, patterns: Sequence[str], limit: int) -> N
 def say_ended(pipe: int, exit_code: int | None, why: bytes) -> None:
     """In the process of a lab run, before its files: how the script ended. `exit_code`: minus a signal's number; None at the time limit."""
     _write(pipe, pack_frame({"ended": exit_code}, why))
+
+
+def say_folders(folder: Path, pipe: int, given: Iterable[str]) -> None:
+    """In the process of a lab run, after its files: which folders of `folder` hold files that it was not `given`; they stay behind."""
+    known, found = set(given), set()
+    for place, _, names in os.walk(folder):
+        parts = Path(place).relative_to(folder).parts
+        if parts and any("/".join([*parts, name]) not in known for name in names):
+            found.add(parts[0])
+    for name in sorted(found)[:MAX_DROPPED]:
+        _write(pipe, pack_frame({"folder": name[:50]}))  # more of it is not shown
 
 
 def _write(pipe: int, frame: bytes) -> None:

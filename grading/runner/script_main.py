@@ -22,7 +22,7 @@ from grading.runner import gpu_memory, messages, notebook
 from grading.runner.confine import confine
 from grading.runner.entry import NOTEBOOK
 from grading.runner.loading import HAND_IN, described_failure, is_memory
-from grading.runner.outputs import ALL, hand_over, say_ended
+from grading.runner.outputs import ALL, hand_over, say_ended, say_folders
 
 JOB, FILES = 4, 5
 _TEXT = 2000  # bytes of why a script stopped
@@ -50,6 +50,7 @@ def main(argument: dict[str, Any]) -> None:
     with contextlib.suppress(OSError):  # the host takes no more
         say_ended(FILES, exit_code, said_why)
         hand_over(HAND_IN, FILES, ALL, job["outputs"])
+        say_folders(HAND_IN, FILES, [name for name, _ in job["files"]])
     os._exit(0)
 
 

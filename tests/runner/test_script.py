@@ -53,6 +53,9 @@ def late():
     time.sleep(0.2)
     open("late.txt", "w").write("written by a thread after the last line")
 
+os.makedirs("checkpoints/old")
+open("checkpoints/old/1.pt", "w").close()
+os.mkdir("empty")
 print(__name__, sys.argv, os.getcwd(), helper.VALUE, sorted(os.listdir(".")))
 threading.Thread(target=late).start()
 atexit.register(print, "at exit")
@@ -72,9 +75,9 @@ def test_a_script_is_run_as_python_runs_it_and_its_files_come_out(judge: Judge, 
     outcome = judge(job(files, runtime, "--lr", "0.1 x", script="src/main.py"))
     assert (outcome.kind, outcome.message, outcome.points + outcome.max_points, len(outcome.checks)) == ("ok", "", Decimal(0), 0)
     first, *rest = outcome.output.splitlines()
-    assert first == "__main__ ['src/main.py', '--lr', '0.1 x'] /tmp/handin 41 ['data.txt', 'same.txt', 'src']"
+    assert first == "__main__ ['src/main.py', '--lr', '0.1 x'] /tmp/handin 41 ['checkpoints', 'data.txt', 'empty', 'same.txt', 'src']"
     assert rest == ["[0, 1, 2, 3]", "[4, 5, 6, 7]", '{"step": 1, "loss": 0.5}', '{"step": 2, "loss": 0.25}', "at exit"]
-    assert outcome.files_dropped == ()
+    assert outcome.files_dropped == ("What was written into the folder “checkpoints” was not kept: only files beside it are.",)
     assert kept(outcome).keys() == {"data.txt", "late.txt", "net.pt"}  # and not what it was given
     assert kept(outcome)["data.txt"] == b"given changed"
     assert {"bundle_digest", "checks"} & outcome.provenance.keys() == set()
