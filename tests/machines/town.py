@@ -31,7 +31,7 @@ def answer(x):
     time.sleep({seconds})
     return x + 1
 """
-AT_LAST_S = 60.0
+AT_LAST_S = 120.0  # on a machine that has other work, too
 
 
 def main() -> None:
@@ -70,7 +70,7 @@ def settings_url() -> str:
 def _live(components: list[Component], machines: list[Machine]) -> dict[str, Any]:
     began = time.monotonic()
     first, second = machines
-    _until(lambda: RunnerHost.objects.exclude(tier="").count() == GpuSlot.objects.count() == 2, 40, "both machines report")
+    _until(lambda: RunnerHost.objects.exclude(tier="").count() == GpuSlot.objects.count() == 2, AT_LAST_S, "both machines report")
     ready = time.monotonic() - began
     both = {"cpu", "gpu"}
 
