@@ -18,6 +18,11 @@ def database_now() -> datetime:
         else:
             cursor.execute("SELECT strftime('%Y-%m-%d %H:%M:%f', 'now')")
             moment = datetime.fromisoformat(cursor.fetchone()[0]).replace(tzinfo=UTC)
+    return as_now(moment)
+
+
+def as_now(moment: datetime) -> datetime:
+    """What `database_now` makes of the moment (aware) that a statement of one's own has read."""
     return moment.astimezone(UTC) + _offset
 
 

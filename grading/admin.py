@@ -3,7 +3,7 @@
 from typing import Any
 
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.core.exceptions import ValidationError
 from django.db.models import Model
 from django.http import HttpRequest
@@ -30,7 +30,8 @@ from grading.models import (
 )
 from grading.policy import due as rules
 from grading.policy.late import LatePolicy
-from grading.services import extensions, handin
+from grading.queries.budget import too_long
+from grading.services import extensions, handin, queue
 
 
 class FixedInline(admin.TabularInline):  # type: ignore[type-arg]  # Django's class takes no parameter at run time
@@ -67,7 +68,7 @@ class FileInline(FixedInline):
 
 class RunInline(FixedInline):
     model = Run
-    fields = ("state", "stage", "created_at", "finished_at", "note")
+    fields = ("state", "stage", "rerun", "proposed", "created_at", "finished_at", "note")
     show_change_link = True
 
 
@@ -87,11 +88,14 @@ class PolicyForm(forms.ModelForm):  # type: ignore[type-arg]  # as above
 @admin.register(CoursePolicy)
 class CoursePolicyAdmin(KeptAdmin):
     form = PolicyForm
-    list_display = ("course", "late")
+    list_display = ("course", "late", "gpu_minutes_per_week")
 
     def save_model(self, request: HttpRequest, obj: CoursePolicy, form: Any, change: bool) -> None:
         super().save_model(request, obj, form, change)
         handin.judge_accepted(course=obj.course)  # more late days may be taken than before
+        queue.week_changed(course=obj.course)
+        for sentence in too_long(obj.course):
+            messages.warning(request, sentence)
 
 
 @admin.register(Homework)

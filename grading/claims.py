@@ -16,13 +16,12 @@ from django.conf import settings
 from django.db import connection, transaction
 
 from courseapp import statements
-from courseapp.clock import database_now
+from courseapp.clock import as_now, database_now
 from grading.models import GPU_MINUTES, Run
 from grading.policy import minutes, queueing
 from grading.policy.queueing import Purpose, Waiting
-from grading.queries import turns
-from grading.queries.budget import monday
-from grading.queries.runs import SPENT
+from grading.queries import budget, turns
+from grading.runner.limits import Limits
 
 # Between them every zone's day lies.
 _FIRST_AND_LAST = (timezone(timedelta(hours=-12)), timezone(timedelta(hours=14)))
@@ -48,7 +47,10 @@ def claim(queue: str, worker: str, *, slot: str = "", min_age: float = 0) -> Cla
 
     Of `queue`; for a GPU slot (its UUID), of all queues that it serves, and only while the slot is free. Nothing while staff pause them.
     """
-    now = database_now()
+    pool = turns.pool(queue)
+    if pool == "gpu" and not slot:
+        return None  # a worker without a slot has no GPU to give
+    now = _alone(pool)
     place, line = _look(queue, slot, now, now - timedelta(seconds=min_age))
     while place and (turn := line.take()) is not None:
         need = _need(turn, now) if slot and turn.purpose != Purpose.RERUN else None
@@ -66,7 +68,7 @@ def claim(queue: str, worker: str, *, slot: str = "", min_age: float = 0) -> Cla
 
 
 # A claimant that is stopped in the middle holds the others up no longer than a lease.
-_ALONE = "SELECT set_config('idle_in_transaction_session_timeout', %s, true), pg_advisory_xact_lock(%s, hashtext(%s))"
+_ALONE = "SELECT set_config('idle_in_transaction_session_timeout', %s, true), pg_advisory_xact_lock(%s, hashtext(%s)), clock_timestamp()"
 _PLACE = """
 SELECT slot.id FROM (SELECT 1) AS always
 LEFT JOIN grading_gpuslot AS slot ON slot.uuid = %s AND slot.state = 'free' AND NOT slot.drained AND slot.seen_at > %s
@@ -74,16 +76,19 @@ WHERE NOT EXISTS (SELECT 1 FROM grading_queuepause WHERE pool = %s)
 """
 
 
-def _look(queue: str, slot: str, now: datetime, before: datetime) -> tuple[_Place | None, queueing.Line]:
-    """Where a run would go, None while its queue is paused or the slot is not to be given out; and who waits.
-
-    No other claim of the pool goes on beside this one until it is committed. SQLite has one writer anyway.
-    """
-    pool = turns.pool(queue)
+def _alone(pool: str) -> datetime:
+    """Let no other claim of the pool go on beside this one until it is committed; SQLite has one writer anyway. The moment it begins."""
+    if connection.vendor != "postgresql":
+        return database_now()
     with statements.together():
-        if connection.vendor == "postgresql":
-            statements.ask(_ALONE, [f"{round(settings.RUN_LEASE_SECONDS * 1000)}ms", _LOCK, pool])
-        place = statements.ask(_PLACE, [slot, _moment(now - turns.SILENT_AFTER), pool])
+        locked = statements.ask(_ALONE, [f"{round(settings.RUN_LEASE_SECONDS * 1000)}ms", _LOCK, pool])
+    return as_now(locked.rows()[0][2])
+
+
+def _look(queue: str, slot: str, now: datetime, before: datetime) -> tuple[_Place | None, queueing.Line]:
+    """Where a run would go, None while its queue is paused or the slot is not to be given out; and who waits."""
+    with statements.together():
+        place = statements.ask(_PLACE, [slot, _moment(now - turns.SILENT_AFTER), turns.pool(queue)])
         heads = turns.heads(queue, slot, before, seen_after=now - turns.SILENT_AFTER)
     found = place.rows()
     if not found or (slot and found[0][0] is None):
@@ -96,6 +101,7 @@ class _Need:
     """The most seconds that a run may take, and what its owner has left of the week that began on the Monday `week`."""
 
     seconds: int
+    every_week: int
     left: minutes.Left
     week: date
     next_week: datetime
@@ -118,22 +124,24 @@ FROM grading_gpuuse WHERE enrollment_id = %s AND week IN (%s, %s) GROUP BY week
 
 
 def _need(turn: Waiting, now: datetime) -> _Need:
-    weeks = [_day(monday(zone, now)) for zone in _FIRST_AND_LAST]
+    weeks = [_day(budget.monday(zone, now)) for zone in _FIRST_AND_LAST]
     with statements.together():
         course = statements.ask(_COURSE, [turn.id])
         grants = statements.ask(_GRANTED, [turn.account, *weeks])
         uses = statements.ask(_SPENT, [turn.account, *weeks])
     limits, zone_name, every_week = course.rows()[0]
     zone = ZoneInfo(zone_name)
-    week = monday(zone, now)
+    week = budget.monday(zone, now)
     granted = {str(day): given for day, given in grants.rows()}
     spent = {str(day): minutes.Spent(charged, reserved) for day, charged, reserved in uses.rows()}
-    left = minutes.left(GPU_MINUTES if every_week is None else every_week, granted.get(str(week), 0), spent.get(str(week), minutes.Spent()))
+    if every_week is None:
+        every_week = GPU_MINUTES
     if isinstance(limits, str):
         limits = json.loads(limits)
     return _Need(
-        seconds=round(float(limits["wall_s"])),
-        left=left,
+        seconds=round(Limits(**limits).wall_s),
+        every_week=every_week,
+        left=minutes.left(every_week, granted.get(str(week), 0), spent.get(str(week), minutes.Spent())),
         week=week,
         next_week=datetime.combine(week + timedelta(days=7), time.min, zone),
     )
@@ -142,8 +150,8 @@ def _need(turn: Waiting, now: datetime) -> _Need:
 def _postpone(turn: Waiting, need: _Need) -> None:
     """Where too little is left because of what the owner's other runs have reserved, it waits for their end; else for the next week."""
     if not need.left.may_serve(need.seconds):
-        note = f"{SPENT}; it runs from {need.next_week:%a %d %b} on, or when staff grant more."
-        Run.objects.filter(pk=turn.id, state=Run.State.QUEUED).update(not_before=need.next_week, note=note)
+        beyond = budget.beyond(need.seconds, need.every_week)
+        Run.objects.filter(pk=turn.id, state=Run.State.QUEUED).update(not_before=need.next_week, short_of_minutes=True, note=beyond)
 
 
 # The row is passed over while somebody else is changing it. Checks that were corrected while it waited are the ones to judge it by,
@@ -151,6 +159,7 @@ def _postpone(turn: Waiting, need: _Need) -> None:
 _TAKE = """
 UPDATE grading_run SET
     state = 'running', token = token + 1, worker = %s, slot_id = %s, claimed_at = %s, lease_until = %s, progress = '{{}}', note = '',
+    short_of_minutes = false,
     bundle_id = CASE WHEN bundle_id IS NOT NULL THEN COALESCE((
         SELECT homework.bundle_id FROM grading_homework AS homework
         JOIN grading_component AS component ON component.homework_id = homework.id WHERE component.id = grading_run.component_id

@@ -26,6 +26,7 @@ from django.db import DatabaseError, DataError, IntegrityError, InterfaceError, 
 
 from courseapp import blobs, logs
 from courseapp.clock import database_now
+from courseapp.models import Enrollment
 from grading import slots
 from grading.claims import Claimed, claim
 from grading.models import (
@@ -47,6 +48,7 @@ from grading.models import (
 )
 from grading.policy import queueing
 from grading.queries import turns
+from grading.queries.slots import out_of_use, reported
 from grading.runner import client, runtimes
 from grading.runner.entry import entry_files
 from grading.runner.job import Cancelled, Job, Script
@@ -92,6 +94,8 @@ def finish(run: Run, token: int, outcome: Outcome) -> bool:
         return give_back(run, token, outcome.staff_message or outcome.message)
     outcome = _with_kept_files(outcome)
     with transaction.atomic():
+        if run.stage == Run.Stage.SMOKE:  # of two that end at once, the second sees the run that the first has queued
+            Enrollment.objects.select_for_update(no_key=True, of=("self",)).get(pk=run.enrollment_id)
         held = _held(run, token).select_for_update().first()
         if held is None:
             return _fenced(run, token)
@@ -566,8 +570,13 @@ def _say_whether_served(queue: str) -> None:
     now = database_now()
     serving = [host for host in RunnerHost.objects.order_by("-seen_at") if queue in host.queues]
     behind = Run.objects.filter(queue=queue, state__in=_WAITING, not_before__lt=now - UNSERVED_AFTER)
-    if any(host.seen_at > now - UNSERVED_AFTER and not host.refusal for host in serving):
+    served = any(host.seen_at > now - UNSERVED_AFTER and not host.refusal for host in serving)
+    why = out_of_use(queue, reported(now), now) if served and turns.pool(queue) == "gpu" else ""
+    if served and not why:
         Run.objects.filter(queue=queue, state__in=_WAITING, note__startswith=UNSERVED).update(note="")
+        return
+    if why:
+        behind.filter(state=Run.State.QUEUED).exclude(note=f"{UNSERVED}: {why}.").update(note=f"{UNSERVED}: {why}.")
         return
     refusing = next((host for host in serving if host.seen_at > now - UNSERVED_AFTER), None)
     if refusing is not None:

@@ -8,10 +8,11 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 from django.db import transaction
+from django.db.models import Case, Value, When
 
 from courseapp.clock import database_now
 from grading.models import GpuSlot, GpuUse, Run
-from grading.queries.runs import SPENT
+from grading.policy import minutes
 from grading.runner.devices import Device
 
 
@@ -44,13 +45,14 @@ def _at_work(slot: GpuSlot) -> bool:
 def charge(run: Run, now: datetime, *, ours: bool) -> None:
     """Put what a claim has taken in the place of what was reserved for it; nothing when it failed by our fault."""
     if run.claimed_at is not None:
-        took = 0 if ours else round((now - run.claimed_at).total_seconds())
-        GpuUse.objects.filter(run=run, token=run.token, charged_s=None).update(charged_s=took)
+        took = 0 if ours else minutes.charged((now - run.claimed_at).total_seconds())
+        used = GpuUse.objects.filter(run=run, token=run.token, charged_s=None)
+        used.update(charged_s=Case(When(reserved_s__lt=took, then="reserved_s"), default=Value(took)))
 
 
-def unblock(enrollment_id: int) -> list[str]:
-    """Let runs wait no longer that waited for minutes; the queues that they are in."""
-    blocked = Run.objects.filter(state=Run.State.QUEUED, enrollment=enrollment_id, note__startswith=SPENT)
+def unblock(whose: Iterable[int]) -> list[str]:
+    """Let the runs of these enrollments wait no longer that waited for minutes; the queues that they are in."""
+    blocked = Run.objects.filter(state__in=Run.OPEN, enrollment__in=whose, short_of_minutes=True)
     queues = list(blocked.order_by().values_list("queue", flat=True).distinct())
-    blocked.update(not_before=database_now(), note="")
+    blocked.update(not_before=database_now(), short_of_minutes=False)
     return queues

@@ -95,6 +95,7 @@ class Run(models.Model):
     )
     created_at = models.DateTimeField()
     not_before = models.DateTimeField()
+    short_of_minutes = models.BooleanField(default=False, help_text="It waits until not_before for GPU minutes, or for a grant.")
     claimed_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)
     lease_until = models.DateTimeField(null=True, blank=True)

@@ -1,5 +1,6 @@
 """What is left of somebody's GPU minutes of a week. Seconds, but where a name says minutes."""
 
+import math
 from dataclasses import dataclass
 
 
@@ -24,6 +25,16 @@ class Left:
     def may_serve(self, seconds: int) -> bool:
         """Whether waiting within the week can be enough."""
         return seconds <= self.at_most_s
+
+
+def charged(seconds: float) -> int:
+    """What a run of so many seconds has taken: 0 is for runs that failed by our fault alone. A clock that was set back costs nothing."""
+    return max(1, math.ceil(seconds))
+
+
+def whole(seconds: float) -> int:
+    """Minutes, begun ones counted."""
+    return math.ceil(seconds / 60)
 
 
 def left(every_week_minutes: int, granted_minutes: int, spent: Spent) -> Left:

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, tzinfo
 
-from courseapp.models import Enrollment
-from grading.models import CoursePolicy, GpuGrant, GpuUse
+from courseapp.models import Course, Enrollment
+from grading.models import Component, CoursePolicy, GpuGrant, GpuUse
 from grading.policy import minutes
+from grading.runner.limits import Limits
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,21 @@ class Budget:
     reserved: float
     left: float
     lines: Sequence[Line]
+
+
+def beyond(seconds: float, every_week: int) -> str:
+    """What is to be said of a run that may take more than the minutes of a week; empty of others."""
+    if seconds <= every_week * 60:
+        return ""
+    return f"It may take {minutes.whole(seconds)} min, and a week has {every_week}: it runs only when staff grant more."
+
+
+def too_long(course: Course) -> list[str]:
+    """The parts of homework whose runs on a GPU may take more than the minutes of a week, a sentence each. Two statements."""
+    policy = CoursePolicy.objects.filter(course=course).first() or CoursePolicy()
+    parts = Component.objects.filter(homework__course=course).exclude(queue="cpu").select_related("homework")
+    found = [(part, beyond(Limits(**part.limits).wall_s, policy.gpu_minutes_per_week)) for part in parts]
+    return [f"{part.homework}, {part.kind}: {sentence}" for part, sentence in found if sentence]
 
 
 def monday(zone: tzinfo, now: datetime) -> date:

@@ -14,7 +14,7 @@ from prometheus_client.metrics_core import Metric
 from courseapp.clock import database_now
 from courseapp.models import OutboxMail
 from courseapp.services.outbox import MOST_ATTEMPTS
-from grading.models import GpuSlot, Run, RunIncident, RunnerHost, RunResult, Submission
+from grading.models import Run, RunIncident, RunnerHost, RunResult, Submission
 from grading.queries import slots, turns
 from grading.queries.runs import HOST_SILENT_AFTER
 
@@ -72,7 +72,7 @@ def _incidents() -> Iterator[Metric]:
 
 def _slots(now: datetime) -> Iterator[Metric]:
     gauge = GaugeMetricFamily("courseapp_gpu_slots", "GPU slots, by kind and by what they do.", labels=("kind", "state"))
-    counted = Counter((slot.kind, slots.state(slot, now)) for slot in GpuSlot.objects.all())
+    counted = Counter((slot.kind, slots.state(slot, now)) for slot in slots.reported(now))
     for kind in sorted({kind for kind, _ in counted}):
         for state in slots.STATES:
             gauge.add_metric((kind, state), counted[kind, state])

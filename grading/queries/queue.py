@@ -20,7 +20,7 @@ from grading.queries import runs, turns
 from grading.queries.budget import Budget, budget
 from grading.queries.hosts import hosts
 from grading.queries.runs import Wait, state_word
-from grading.queries.slots import SlotState
+from grading.queries.slots import SlotState, reported
 from grading.queries.slots import state as slot_state
 from grading.queries.turns import Turn
 
@@ -153,7 +153,7 @@ def _student(reader: Enrollment, now: datetime) -> dict[str, Any]:
     waits = runs.waits(open_runs, reader.course.zone)
     own = [OwnRun(run, state_word(run), waits.get(run.pk)) for run in open_runs]
     own.sort(key=lambda one: one.wait.position if one.wait else 0)
-    slots = list(GpuSlot.objects.all())
+    slots = list(reported(now))
     spent = budget(reader, now)
     pauses = turns.pauses()
     loads = _loads(pauses, slots)
@@ -191,7 +191,7 @@ def _headline(own: Sequence[OwnRun]) -> str:
 
 def _staff(reader: Enrollment, number: str, now: datetime) -> dict[str, Any]:
     pauses = turns.pauses()
-    slots = list(GpuSlot.objects.select_related("run__enrollment", "run__component__homework"))
+    slots = list(reported(now).select_related("run__enrollment", "run__component__homework"))
     loads = _loads(pauses, slots)
     lines = [_slot_line(slot, reader, now) for slot in slots]
     machines = hosts({load.queue for load in loads if load.waiting})
@@ -291,6 +291,8 @@ def _row(run: Run, turn: Turn | None, reader: Enrollment, pauses: Mapping[str, Q
         starts = "Paused"
     elif turn is None:
         starts = state_word(run).capitalize() if run.state == Run.State.WAITING_RUNTIME else "Not yet"
+        if run.short_of_minutes:
+            starts = f"Waits for GPU minutes until {run.not_before.astimezone(reader.course.zone):%a %d %b}, or for a grant"
     else:
         words = turns.in_words(turn)
         starts = f"Starts {words}" if words else "Its turn"

@@ -10,11 +10,10 @@ from django.conf import settings
 from django.db.models import OuterRef, Subquery
 
 from courseapp.clock import database_now
-from grading.models import Homework, QueuePause, Run, RunnerHost, RunResult, Submission
-from grading.queries import turns
+from grading.models import GpuSlot, Homework, QueuePause, Run, RunnerHost, RunResult, Submission
+from grading.queries import slots, turns
 
 HOST_SILENT_AFTER = timedelta(seconds=30)
-SPENT = "The GPU minutes of this week are used up"
 JUDGED = {RunResult.Kind.OK, RunResult.Kind.STUDENT}
 
 WaitKind = Literal["queue", "slow", "runtime", "retry", "unserved", "refused", "budget", "paused"]
@@ -97,28 +96,35 @@ class Scene:
     """By pool."""
     at_work: Collection[str]
     """The queues with a run at work."""
+    slots: Sequence[GpuSlot]
 
 
-def scene(now: datetime) -> Scene:
-    """Three statements."""
+def scene(now: datetime, *, with_slots: bool) -> Scene:
+    """Three statements, and one for slots."""
     at_work = Run.objects.filter(state=Run.State.RUNNING).order_by().values_list("queue", flat=True).distinct()
-    return Scene(now, tuple(RunnerHost.objects.order_by("-seen_at")), turns.pauses(), frozenset(at_work))
+    return Scene(
+        now,
+        tuple(RunnerHost.objects.order_by("-seen_at")),
+        turns.pauses(),
+        frozenset(at_work),
+        tuple(slots.reported(now)) if with_slots else (),
+    )
 
 
 def wait(run: Run, zone: ZoneInfo) -> Wait | None:
-    """Where a run stands that has not started, and what keeps it; None when it runs or has ended. At most eleven statements."""
+    """Where a run stands that has not started, and what keeps it; None when it runs or has ended. At most twelve statements."""
     return waits([run], zone).get(run.pk)
 
 
 def waits(runs: Iterable[Run], zone: ZoneInfo) -> dict[int, Wait]:
     """Of those that have not started, where each stands and what keeps it. For runs that were read with their components
-    (`component`): four statements, and at most six for each pool.
+    (`component`): five statements, and at most six for each pool.
     """
     waiting = [run for run in runs if run.state in {Run.State.QUEUED, Run.State.WAITING_RUNTIME}]
     if not waiting:
         return {}
     now = database_now()
-    here = scene(now)
+    here = scene(now, with_slots=any(turns.pool(run.queue) == "gpu" for run in waiting))
     claimable = [run for run in waiting if run.state == Run.State.QUEUED and run.not_before <= now]
     order = {pool: turns.order(pool, now) for pool in {turns.pool(run.queue) for run in claimable}}
     found = {}
@@ -135,12 +141,10 @@ def _explain(run: Run, zone: ZoneInfo, here: Scene, turn: turns.Turn | None) -> 
     if run.state == Run.State.WAITING_RUNTIME:
         name = {"torch": "PyTorch"}.get(run.component.runtime, run.component.runtime)
         return "runtime", f"Preparing the {name} runtime. {yours} is safe and runs by itself when it is ready."
-    if run.not_before > now and run.note.startswith(SPENT):
+    if run.not_before > now and run.short_of_minutes:
         monday = run.not_before.astimezone(zone)
-        return (
-            "budget",
-            f"Your GPU minutes of this week are used up. It runs by itself from {monday:%a %d %b} on, or when staff grant more.",
-        )
+        used_up = f"Your GPU minutes of this week are used up. It runs by itself from {monday:%a %d %b} on, or when staff grant more."
+        return "budget", run.note or used_up
     if (pause := here.pauses.get(turns.pool(run.queue))) is not None:
         return (
             "paused",
@@ -158,6 +162,8 @@ def _explain(run: Run, zone: ZoneInfo, here: Scene, turn: turns.Turn | None) -> 
             "refused",
             f"The runner cannot run anything at the moment; the staff see why. {safe}",
         )
+    if turns.pool(run.queue) == "gpu" and (why := slots.out_of_use(run.queue, here.slots, now)):
+        return "unserved", f"{why[0].upper()}{why[1:]}; the staff see which and why. {safe}"
     if run.attempts:
         return "retry", "A first try failed on our side, not because of your code. It is tried again by itself."
     late = now - run.not_before > timedelta(seconds=settings.RUN_POLL_SECONDS + 1)

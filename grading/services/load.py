@@ -10,6 +10,7 @@ from courseapp import blobs
 from courseapp.models import Course, Section
 from courseapp.services.course import Changes, PersonClashError, save_course, update
 from grading.models import Bundle, Check, Component, CoursePolicy, Homework, SectionDue, Submission
+from grading.queries.budget import too_long
 from grading.queries.runs import count_earlier
 from grading.runner import bundle
 from grading.runner.manifest import ComponentSpec, HomeworkManifest
@@ -34,6 +35,8 @@ def load(folder: CourseFolder) -> tuple[Course, Changes]:
             _save_homework(course, manifest, packed[manifest.slug], sections, changes)
         for gone in course.homeworks.exclude(slug__in=packed):
             changes.say(f"{gone} ({gone.slug}) is not in the file; it was kept.")
+        for sentence in too_long(course):
+            changes.say(sentence)
         if changes.any:
             for submission in handin.judge_accepted(course=course):
                 changes.say(f"{submission} came too late before, is in time now, and is judged.")

@@ -6,7 +6,7 @@ from functools import partial
 from django.db import transaction
 
 from courseapp.clock import database_now
-from courseapp.models import Enrollment
+from courseapp.models import Course, Enrollment
 from grading import slots, tasks
 from grading.models import GpuGrant, GpuSlot, QueuePause, Run
 from grading.queries import budget, turns
@@ -66,8 +66,13 @@ def grant_minutes(*, enrollment: Enrollment, minutes: int, reason: str, by: Enro
         raise QueueError("reason", "Say why: the student reads it.")
     week = budget.monday(enrollment.course.zone, database_now())
     grant = GpuGrant.objects.create(enrollment=enrollment, week=week, minutes=minutes, reason=reason.strip(), granted_by=by)
-    _ring(slots.unblock(enrollment.pk))
+    _ring(slots.unblock([enrollment.pk]))
     return grant
+
+
+def week_changed(*, course: Course) -> None:
+    """Ask anew of the course's runs that wait for minutes: those of a week may be others now."""
+    _ring(slots.unblock(list(course.enrollments.values_list("pk", flat=True))))
 
 
 def _ring(queues: list[str]) -> None:

@@ -75,6 +75,7 @@ def cancel(*, run: Run, by: Enrollment) -> bool:
 @transaction.atomic
 def cancel_all(*, student: Enrollment, note: str) -> int:
     """Stop every run of the student that waits or works; how many there were."""
+    Enrollment.objects.select_for_update(no_key=True, of=("self",)).get(pk=student.pk)  # no smoke check queues another meanwhile
     return sum(_leave(run, Run.State.CANCELLED, note) for run in Run.objects.filter(enrollment=student, state__in=Run.OPEN))
 
 

@@ -11,16 +11,18 @@ from pytest_django import DjangoAssertNumQueries
 
 from courseapp import clock
 from courseapp.models import Role
-from grading import claims, execution
+from grading import claims, execution, slots
 from grading.models import Component, QueueShare, Run, RunResult
 from grading.policy import queueing
 from grading.queries import runs as queries
+from grading.runner.devices import Device
 from grading.runner.outcome import CheckResult, Outcome, Progress
 from grading.services import runs as services
 from tests.grading import making
 
 pytestmark = pytest.mark.django_db
 
+GPU = Device("fake-here-0", "fake")
 JUDGED = Outcome(
     "ok",
     Decimal(4),
@@ -130,8 +132,9 @@ def test_a_claim_takes_a_lease_and_raises_the_token(component: Component) -> Non
 
 def test_only_the_own_queue_is_claimed_from(component: Component) -> None:
     making.run(making.submission(component), queue="gpu")
+    slots.report("here", [GPU], in_use=frozenset(), faults={})
     assert claims.claim("cpu", "w") is None
-    assert claims.claim("gpu", "w") is not None
+    assert claims.claim("gpu", "w", slot=GPU.uuid) is not None
 
 
 def test_a_run_younger_than_min_age_is_left_to_the_workers(component: Component) -> None:
@@ -264,6 +267,7 @@ def test_a_queue_that_nobody_serves_says_so_until_somebody_does(component: Compo
         execution.sweep()
         assert Run.objects.get().note == "No runner answers: gpu-host refuses to run anything. User namespaces are switched off."
         execution.report("gpu-host", ["gpu"], tier="namespaces", refusal="")
+        slots.report("gpu-host", [GPU], in_use=frozenset(), faults={})
         execution.sweep()
         assert Run.objects.get().note == ""
 

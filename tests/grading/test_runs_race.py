@@ -6,13 +6,14 @@ import socket
 import statistics
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 import redis
 from django.db import transaction
 
-from courseapp import bell
+from courseapp import bell, clock
 from grading import claims, slots
 from grading.models import CoursePolicy, GpuSlot, Run, RunResult, Submission
 from grading.runner.devices import Device
@@ -128,6 +129,8 @@ def test_a_claimant_that_stops_in_the_middle_holds_nobody_up_for_long(tmp_path: 
     assert 0.5 < time.monotonic() - began < 10
     assert claimed is not None
     assert (claimed.run.pk, claimed.token) == (run.pk, 1)
+    assert claimed.run.claimed_at is not None
+    assert clock.database_now() - claimed.run.claimed_at < timedelta(seconds=0.5)  # from when it was given, not asked for
     assert stuck.communicate("go on\n", timeout=30)[0] == "lost\n"
     run.refresh_from_db()
     assert (run.worker, run.token) == ("w", 1)

@@ -18,9 +18,10 @@ from courseapp.models import Role
 from grading import claims, execution, slots
 from grading.models import Component, CoursePolicy, GpuGrant, GpuSlot, GpuUse, QueueShare, Run
 from grading.queries import runs as queries
-from grading.queries.budget import budget, monday
+from grading.queries.budget import budget, monday, too_long
 from grading.runner.devices import Device
 from grading.runner.outcome import CheckResult, Outcome
+from grading.services import queue
 from grading.services import runs as services
 from tests.grading import making
 from tests.grading.site import Site, eventually
@@ -38,6 +39,10 @@ def component(tmp_path: Path, settings: LazySettings, db: None) -> Component:
 
 def seen(*devices: Device, in_use: frozenset[str] = frozenset(), **faults: str) -> None:
     slots.report("here", devices, in_use=in_use, faults={devices[0].uuid: faults["fault"]} if faults else {})
+
+
+def report_one(fault: str, devices: tuple[Device, ...] = (ONE,)) -> None:
+    slots.report("here", devices, in_use=frozenset(), faults={ONE.uuid: fault} if fault else {})
 
 
 def claimed(slot: Device = ONE) -> claims.Claimed:
@@ -240,7 +245,7 @@ def test_nobody_has_more_than_the_minutes_of_a_week_and_what_staff_grant(compone
         execution.finish(running.run, running.token, DONE)
     assert claims.claim("gpu", "w", slot=OTHER.uuid) is None
     second.refresh_from_db()
-    assert second.note.startswith("The GPU minutes of this week are used up; it runs from Mon ")
+    assert second.short_of_minutes
     resumes = second.not_before.astimezone(course.zone)
     assert (resumes.weekday(), resumes.hour, resumes.minute) == (0, 0, 0)
     wait = queries.wait(second, course.zone)
@@ -249,9 +254,77 @@ def test_nobody_has_more_than_the_minutes_of_a_week_and_what_staff_grant(compone
     week = monday(course.zone, clock.database_now())
     staff = making.person(course, "t", Role.TA)
     GpuGrant.objects.create(enrollment=made.enrollment, week=week, minutes=1, reason="Lost an hour to a crash.", granted_by=staff)
-    assert slots.unblock(made.enrollment_id) == ["gpu"]
+    assert slots.unblock([made.enrollment_id]) == ["gpu"]
     assert claimed(OTHER).run.pk == second.pk
     assert first.pk != second.pk
+
+
+def test_more_minutes_for_everybody_let_wait_no_longer(component: Component) -> None:
+    """Also what has been set apart meanwhile for a runtime that was away."""
+    course = component.homework.course
+    policy, _ = CoursePolicy.objects.update_or_create(course=course, defaults={"gpu_minutes_per_week": 5})
+    seen(ONE)
+    run = making.run(making.submission(component), queue="gpu")
+    assert claims.claim("gpu", "w", slot=ONE.uuid) is None
+    run.refresh_from_db()
+    assert run.note == "It may take 10 min, and a week has 5: it runs only when staff grant more."
+    assert too_long(course) == [f"{component.homework}, practice: {run.note}"]
+    Run.objects.update(state="waiting_runtime", note="Preparing it.")
+    Run.objects.update(state="queued", note="")
+    policy.gpu_minutes_per_week = 10
+    policy.save()
+    assert claims.claim("gpu", "w", slot=ONE.uuid) is None
+    queue.week_changed(course=course)
+    assert claimed().run.pk == run.pk
+    assert too_long(course) == []
+
+
+def test_no_more_is_charged_than_was_reserved_and_never_nothing_for_the_students_own(component: Component) -> None:
+    seen(ONE, OTHER)
+    long, short = (making.run(making.submission(component, name), queue="gpu") for name in ("ada", "bob"))
+    first, second = claimed(), claimed(OTHER)
+    execution.finish(second.run, second.token, DONE)
+    with clock.shifted(timedelta(seconds=700)):
+        execution.finish(first.run, first.token, DONE)
+    assert (used(long), used(short)) == ([(600, 600)], [(600, 1)])
+
+
+def test_a_gpu_run_is_not_claimed_without_a_slot(component: Component) -> None:
+    seen(ONE)
+    run = making.run(making.submission(component), queue="gpu")
+    assert claims.claim("gpu", "w") is None
+    assert claims.claim("gpu.fake", "w") is None
+    assert claimed().run == run
+
+
+@pytest.mark.parametrize(
+    ("drained", "fault", "later", "why"),
+    [
+        (False, "", 0, ""),
+        (True, "", 0, "the staff have taken every such GPU out of use"),
+        (False, "lost", 0, "no GPU that it could have is in order"),
+        (False, "", 40, "no machine with such a GPU answers"),
+    ],
+)
+def test_who_waits_is_told_that_no_slot_is_given_out(component: Component, drained: bool, fault: str, later: int, why: str) -> None:
+    report_one(fault)
+    execution.report("here", ["gpu", "gpu.fake"], tier="namespaces")
+    GpuSlot.objects.update(drained=drained)
+    run = making.run(making.submission(component), queue="gpu")
+    with clock.shifted(timedelta(seconds=later)):
+        execution.report("here", ["gpu", "gpu.fake"], tier="namespaces")
+        found = queries.wait(run, component.homework.course.zone)
+        assert found is not None
+        assert (found.kind, found.message.split("; the staff see")[0]) == (
+            ("unserved", f"{why[0].upper()}{why[1:]}") if why else ("queue", "Yours is the next run.")
+        )
+    with clock.shifted(timedelta(seconds=later + 20)):
+        report_one(fault, devices=() if later else (ONE,))
+    with clock.shifted(timedelta(seconds=35)):
+        execution.report("here", ["gpu", "gpu.fake"], tier="namespaces")
+        execution.sweep()
+        run.refresh_from_db()
+        assert run.note == (f"No runner answers: {why}." if why else "")
 
 
 def test_a_rerun_of_staff_costs_its_student_nothing(component: Component) -> None:
