@@ -23,7 +23,7 @@ from tests.machines import places
 from tests.machines.places import Machine
 from tests.valkey import Valkey
 
-LONG = 8  # hand-ins, every second one for a GPU, that are at work when a machine is cut off
+AHEAD = 4  # hand-ins, every second one for a GPU, that wait while the machines are to be at work
 SLOW = """
 import time
 
@@ -74,16 +74,24 @@ def _live(components: list[Component], machines: list[Machine]) -> dict[str, Any
     ready = time.monotonic() - began
     both = {"cpu", "gpu"}
 
-    def each_has_judged() -> bool:
-        if Run.objects.filter(state=Run.State.QUEUED).count() < 4:
-            _hand_in(components, 4, seconds=0.1)
-        return all(_queues(_judged_by(machine)) == both for machine in machines)
+    def busy(until: Callable[[], bool], seconds: float) -> Callable[[], bool]:
+        """Hand in more for as long as that is not so."""
 
+        def condition() -> bool:
+            if until():
+                return True
+            if Run.objects.filter(state=Run.State.QUEUED).count() < AHEAD:
+                _hand_in(components, AHEAD, seconds=seconds)
+            return False
+
+        return condition
+
+    each_has_judged = busy(lambda: all(_queues(_judged_by(machine)) == both for machine in machines), 0.1)
     _until(each_has_judged, AT_LAST_S, "each machine has judged on both queues")
     judged = time.monotonic() - began
     page = _queue_page(components[0])
-    _hand_in(components, LONG, seconds=0.6)
-    _until(lambda: _queues(_held_by(first)) == both and _held_by(second), AT_LAST_S, "the first holds a run of each queue")
+    first_holds_both = busy(lambda: _queues(_held_by(first)) == both and bool(_held_by(second)), 0.6)
+    _until(first_holds_both, AT_LAST_S, "the first holds a run of each queue")
     first.cut()
     held = [run.pk for run in _held_by(first)]
     cut_at = time.monotonic()
