@@ -155,11 +155,11 @@ def order(name: str, now: datetime) -> dict[int, Turn]:
 
 
 def newcomer(name: str, owner: int, purpose: Purpose) -> Turn | None:
-    """Where a run would stand that its owner queued now; None in a long line. At most seven statements."""
+    """Where a run would stand that its owner queued now; None in a long line, and while nobody serves it. At most seven statements."""
     if Run.objects.filter(of_pool(name), state=Run.State.QUEUED).count() > _FEW:
         return None
     now = database_now()
-    return _forecast(name, now, [Waiting(_NOBODYS, owner, purpose, now.timestamp())])[_NOBODYS]
+    return _forecast(name, now, [Waiting(_NOBODYS, owner, purpose, now.timestamp())]).get(_NOBODYS)
 
 
 def _forecast(name: str, now: datetime, more: Sequence[Waiting] = ()) -> dict[int, Turn]:

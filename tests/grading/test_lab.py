@@ -6,7 +6,7 @@ import resource
 import sys
 import time
 import zipfile
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
@@ -312,6 +312,14 @@ def test_what_would_keep_a_new_one_waiting_is_said_before(gpu: Component, ada: E
     assert "GPU minutes are left to you this week" in text
     QueuePause.objects.create(pool="gpu", reason="The driver is updated.", paused_by=ada, at=clock.database_now())
     assert "paused: The driver is updated." in signed_in(ada).get(page(ada, name="lab")).content.decode()
+
+
+@pytest.mark.parametrize("change", [None, {"drained": True}, {"state": "quarantined"}, {"seen_at": datetime(2020, 1, 1, tzinfo=UTC)}])
+def test_the_page_is_there_when_no_gpu_is(change: dict[str, object] | None, gpu: Component, ada: Enrollment) -> None:
+    GpuSlot.objects.all().delete() if change is None else GpuSlot.objects.update(**change)
+    (before,) = queries.page(ada, [gpu], "1")["queues"]
+    assert (before.place, before.starts) == (None, "")
+    assert signed_in(ada).get(page(ada, name="lab")).status_code == 200
 
 
 def test_nothing_that_a_script_says_is_markup(component: Component, ada: Enrollment) -> None:
