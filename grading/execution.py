@@ -62,6 +62,7 @@ log = logging.getLogger(__name__)
 
 MAX_ATTEMPTS = 3
 SMOKE_S = 60.0
+_LOOKED_FOR = 5  # bundles of which a machine that has the storage has at least one
 BACKOFF = (timedelta(seconds=2), timedelta(seconds=15))
 JUST_WRITTEN_SECONDS = 0.2  # a run that ends at this very heartbeat is not held either, and was not taken away
 UNSERVED_AFTER = timedelta(seconds=30)
@@ -221,23 +222,23 @@ def report(name: str, queues: list[str], *, tier: str, memory_guard: str = "", r
 
 def storage_problem() -> str:
     """Why this machine cannot read what is to be judged, as where its storage is not mounted; empty when it can. One statement."""
-    digest = Bundle.objects.order_by("-pk").values_list("digest", flat=True).first()
-    try:
-        lost = digest is not None and not blobs.exists(digest)
-    except OSError as error:
-        return f"The storage {settings.DATA_DIR / 'uploads'} cannot be read: {error.strerror or error}."
+    newest = list(Bundle.objects.order_by("-pk").values_list("digest", flat=True)[:_LOOKED_FOR])
+    lost = newest and not any(map(blobs.exists, newest))  # one that is lost is its homework's trouble alone
     return f"The storage {settings.DATA_DIR / 'uploads'} does not hold the site's files: mount it there." if lost else ""
 
 
-def refusal() -> str:
-    """Why this machine's runner host cannot be given a run now; empty when it can."""
+def refusal(slot: str = "") -> str:
+    """Why this machine's runner host cannot be given a run now, for a GPU slot (its UUID) if one is named; empty when it can."""
     if problem := storage_problem():
         return problem
     try:
         answer = client.ping(settings.RUNNER_SOCKET)
     except client.HostUnavailable as error:
         return str(error)
-    return "" if answer["tier"] else f"{answer['reason']} {answer['fix']}"
+    if not answer["tier"]:
+        return f"{answer['reason']} {answer['fix']}"
+    # Asked of the host itself: what it has noted since its last report would cost one run after the other a try.
+    return str(answer["faults"].get(slot, ""))
 
 
 def work_once(
@@ -253,7 +254,7 @@ def work_once(
 
     Without a runner host nothing is claimed. When `stopping` is set, the job is killed and the run given back at once.
     """
-    reason = refusal()
+    reason = refusal(slot)
     if reason:
         log.warning("Queue %s is left alone: %s", queue, reason)
         return Work.UNAVAILABLE

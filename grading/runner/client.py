@@ -56,7 +56,8 @@ def run_job(
 
 
 def ping(socket_path: Path) -> dict[str, Any]:
-    """{tier, why_not_better | reason and fix, running, load}: `tier` is empty when nothing can run there. Raises HostUnavailable."""
+    """{tier, why_not_better and faults | reason and fix, running, load}: `tier` is empty when nothing can run there; `faults` say of each
+    GPU that is not given out why. Raises HostUnavailable."""
     with _connected(socket_path) as connection:
         send_frame(connection, pack_frame({"op": "ping"}), time.monotonic() + CONNECT_S)
         return receive_frame(connection, time.monotonic() + CONNECT_S).header

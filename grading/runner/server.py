@@ -132,4 +132,5 @@ def _described(host: Host) -> dict[str, object]:
     load = os.getloadavg()[0]
     if isinstance(host.tier, Refused):
         return {"tier": "", "reason": host.tier.reason, "fix": host.tier.fix, "running": host.running, "load": load}
-    return {"tier": host.tier.name, "why_not_better": host.tier.why_not_better, "running": host.running, "load": load}
+    described = {"tier": host.tier.name, "why_not_better": host.tier.why_not_better, "running": host.running, "load": load}
+    return described | {"faults": dict(host.faults)}

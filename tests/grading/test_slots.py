@@ -2,6 +2,9 @@
 
 import re
 import sys
+import threading
+from contextlib import closing
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from itertools import pairwise
@@ -19,7 +22,9 @@ from grading import claims, execution, slots
 from grading.models import Component, CoursePolicy, GpuGrant, GpuSlot, GpuUse, QueueShare, Run
 from grading.queries import runs as queries
 from grading.queries.budget import budget, monday, too_long
+from grading.runner import server
 from grading.runner.devices import Device
+from grading.runner.host import Host
 from grading.runner.outcome import CheckResult, Outcome
 from grading.services import queue
 from grading.services import runs as services
@@ -447,3 +452,25 @@ def test_two_slots_never_hold_two_living_children(site: Site, tmp_path: Path) ->
     for of_slot in intervals.values():
         assert all(before[1] < after[0] for before, after in pairwise(sorted(of_slot)))
     eventually(lambda: not GpuSlot.objects.exclude(state="free", run=None).exists(), 10, "both are free again")
+
+
+@pytest.mark.sandbox
+def test_a_gpu_that_fails_costs_the_next_in_the_line_no_try(component: Component, settings: LazySettings, tmp_path: Path) -> None:
+    """Between two reports the row says that the slot is free; its runner host knows better."""
+    settings.RUNNER_SOCKET = tmp_path / "runner.sock"
+    seen(ONE, OTHER)
+    run = making.run(making.submission(component), queue="gpu")
+    stop, ready = threading.Event(), threading.Event()
+    with closing(Host(gpus=(replace(ONE, fault="It is lost."), OTHER), locks=tmp_path / "locks")) as host:
+        serving = threading.Thread(target=server.serve, args=(host, settings.RUNNER_SOCKET), kwargs={"stop": stop, "ready": ready})
+        serving.start()
+        try:
+            assert ready.wait(10)
+            assert execution.refusal(ONE.uuid) == "It is lost."
+            assert execution.refusal(OTHER.uuid) == ""
+            assert execution.work_once("gpu", "w", slot=ONE.uuid) is execution.Work.UNAVAILABLE
+        finally:
+            stop.set()
+            serving.join()
+    run.refresh_from_db()
+    assert (run.state, run.attempts, run.token) == ("queued", 0, 0)
