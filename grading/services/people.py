@@ -11,5 +11,5 @@ from grading.services import runs
 
 @receiver(dropped)
 def end_runs(enrollment: Enrollment, **_: Any) -> None:
-    """What they handed in stays; nothing of it is run any more."""
+    """What they handed in stays, and their runs end. Reruns of many are the staff’s and go on, whoever leaves."""
     runs.cancel_all(student=enrollment, note="Left the course.")

@@ -74,9 +74,10 @@ def cancel(*, run: Run, by: Enrollment) -> bool:
 
 @transaction.atomic
 def cancel_all(*, student: Enrollment, note: str) -> int:
-    """Stop every run of the student that waits or works; how many there were."""
+    """Stop every run of the student that waits or works; how many there were. A rerun of many is the staff's, and goes on."""
     Enrollment.objects.select_for_update(no_key=True, of=("self",)).get(pk=student.pk)  # no smoke check queues another meanwhile
-    return sum(_leave(run, Run.State.CANCELLED, note) for run in Run.objects.filter(enrollment=student, state__in=Run.OPEN))
+    own = Run.objects.filter(enrollment=student, state__in=Run.OPEN, rerun=None)
+    return sum(_leave(run, Run.State.CANCELLED, note) for run in own)
 
 
 def _leave(run: Run, state: Run.State, note: str) -> bool:
