@@ -90,8 +90,9 @@ def output_file(found: Submission, pk: int) -> OutputFile:
 
 def run_read(member: Enrollment, pk: int) -> Run:
     """A run of a hand-in, or a lab run, that the member may read: staff those of their course, students their own."""
-    found = Run.objects.select_related("result").filter(pk=pk, component__homework__course=member.course_id).first()
-    if found is None or not (member.is_staff or (found.enrollment_id == member.pk and not found.proposed)):
+    rows = Run.objects.select_related("result", "submission", "lab").defer("submission__receipt_text", "submission__receipt_signature")
+    found = rows.filter(pk=pk, component__homework__course=member.course_id).first()
+    if found is None or not (member.is_staff or (found.owner_id == member.pk and not found.proposed)):
         raise Http404
     return found
 

@@ -134,6 +134,20 @@ class Run(models.Model):
         return self.state in self.OPEN
 
     @property
+    def owner_id(self) -> int:
+        """Whose work it runs; `enrollment` is only whose turn it takes, in a rerun that of the staff who asked."""
+        return self.lab.enrollment_id if self.lab else self.submission.enrollment_id
+
+    @property
+    def owner(self) -> Enrollment:
+        return self.lab.enrollment if self.lab else self.submission.enrollment
+
+    @staticmethod
+    def owned_by(person: Enrollment, through: str = "") -> models.Q:
+        """`through`: the path to the run, with its underscores."""
+        return models.Q((f"{through}submission__enrollment", person)) | models.Q((f"{through}lab__enrollment", person))
+
+    @property
     def subject(self) -> str:
         """What it runs, in words."""
         return f"lab run #{self.lab.number}" if self.lab else f"hand-in #{self.submission.number}"

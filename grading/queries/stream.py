@@ -133,15 +133,16 @@ def _others(reader: Enrollment, run: Run) -> list[dict[str, Any]]:
     """Runs of the component that have curves: those of the run's own student first, then, for staff, the newest of everybody else."""
     rows = RunCurves.objects.filter(token=F("run__token"), run__component=run.component_id, run__proposed=False).exclude(run=run)
     if not reader.is_staff:
-        rows = rows.filter(run__enrollment=reader)
-    found = rows.defer("data").select_related("run__submission", "run__lab", "run__enrollment").order_by("-run_id")[:MOST_OTHERS]
-    own = run.enrollment_id
-    ordered = sorted(found, key=lambda row: row.run.enrollment_id != own)
+        rows = rows.filter(Run.owned_by(reader, "run__"))
+    whole = rows.defer("data", "run__submission__receipt_text", "run__submission__receipt_signature")
+    found = whole.select_related("run__submission__enrollment", "run__lab__enrollment").order_by("-run_id")[:MOST_OTHERS]
+    own = run.owner_id
+    ordered = sorted(found, key=lambda row: row.run.owner_id != own)
     return [{"pk": row.run_id, "name": _name(row.run, own)} for row in ordered]
 
 
 def _name(run: Run, own: int) -> str:
-    person = "" if run.enrollment_id == own else f" of {run.enrollment.display_name}"
+    person = "" if run.owner_id == own else f" of {run.owner.display_name}"
     return f"{f'lab run #{run.lab.number}' if run.lab else f'#{run.submission.number}'}{person} · run {run.pk}"
 
 

@@ -119,9 +119,8 @@ def run(of: Submission, **values: Any) -> Run:
     return Run.objects.create(
         submission=of,
         component=of.component,
-        enrollment=of.enrollment,
         bundle=of.component.homework.bundle,
-        **{"seed": 1, "created_at": now, "not_before": now, **values},
+        **{"enrollment": of.enrollment, "seed": 1, "created_at": now, "not_before": now, **values},
     )
 
 

@@ -222,6 +222,38 @@ def test_curves_stay_and_are_drawn_beside_those_of_another_hand_in(component: Co
     assert staff.get(page(second), {"beside": making.run(other).pk}).status_code == 404
 
 
+@pytest.mark.django_db
+def test_an_accepted_rerun_is_its_students_and_not_of_who_asked_for_it(component: Component) -> None:
+    first = claimed(component, "ada").run
+    ta = making.person(component.homework.course, "tom", Role.TA)
+    making.run(first.submission, enrollment=ta, proposed=True, purpose=Run.Purpose.RERUN)
+    one = claims.claim("cpu", "w")
+    assert one is not None
+    write(Stream(one.run, one.token), progress(curves=LOSS))
+    execution.finish(one.run, one.token, JUDGED)
+    ada, bob = signed_in(first.submission.enrollment), signed_in(making.person(component.homework.course, "bob"))
+    tom = signed_in(ta)
+
+    def seen() -> list[int]:
+        return [reader.get(address(one.run)).status_code for reader in (ada, bob, tom)]
+
+    assert seen() == [404, 404, 200]
+    Run.objects.filter(pk=one.run.pk).update(proposed=False)
+    assert seen() == [200, 404, 200]
+    newer = claimed(component, "ada")
+    write(Stream(newer.run, newer.token), progress(curves=LOSS))
+    execution.finish(newer.run, newer.token, JUDGED)
+    everybody = ada.get(page(newer.run)).context["others"]
+    assert everybody == [{"pk": one.run.pk, "name": f"#1 · run {one.run.pk}"}]
+
+    Enrollment.objects.filter(pk=ta.pk).update(role=Role.STUDENT)
+    assert seen() == [200, 404, 404]
+    own = claimed(component, "tom")
+    write(Stream(own.run, own.token), progress(curves=LOSS))
+    execution.finish(own.run, own.token, JUDGED)
+    assert tom.get(page(own.run)).context["others"] == []
+
+
 @contextlib.contextmanager
 def stream_lost() -> Iterator[None]:
     """No row of a log or of curves can be written: on PostgreSQL somebody holds the tables, on SQLite they refuse."""
