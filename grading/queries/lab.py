@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from django.core.paginator import Paginator
@@ -10,10 +11,10 @@ from django.urls import reverse
 from courseapp.clock import database_now
 from courseapp.formats import duration, filesize
 from courseapp.models import Enrollment
-from grading.models import LAB_OUTPUTS_MB, Component, LabRun, QueuePause, Run, RunResult, Submission
+from grading.models import LAB_OUTPUTS_MB, Component, GpuSlot, LabRun, QueuePause, Run, RunResult, Submission
 from grading.policy.queueing import Purpose
 from grading.policy.visibility import Viewer
-from grading.queries import stream, turns
+from grading.queries import slots, stream, turns
 from grading.queries.budget import Budget, budget
 from grading.queries.due import released_now
 from grading.queries.provenance import how_it_was_run
@@ -39,12 +40,16 @@ class Row:
 
 @dataclass(frozen=True)
 class Queue:
-    """What a lab run that is started now would meet: its `place` among those that wait, None in a long line, and when it would start."""
+    """What a lab run that is started now would meet: its `place` among those that wait, None in a long line, and when it would start.
+
+    `idle`: why nothing of this queue is run now; empty when it is.
+    """
 
     name: str
     waiting: int
     at_work: int
     pause: QueuePause | None
+    idle: str
     place: int | None
     starts: str
 
@@ -70,12 +75,13 @@ def page(reader: Enrollment, found: Sequence[Component], number: str) -> dict[st
     mine = rows.filter(enrollment__course=reader.course_id) if reader.is_staff else rows.filter(enrollment=reader)
     shown = Paginator(mine, PER_PAGE).get_page(number)
     queues, pauses = sorted({component.queue for component in found}), turns.pauses()
+    gpus = list(slots.reported(now)) if any(turns.pool(name) == "gpu" for name in queues) else []
     return {
         "here": "lab",
         "environments": found,
         "page": shown,
         "rows": [_row(lab) for lab in shown.object_list],
-        "queues": [_queue(name, reader, pauses.get(turns.pool(name))) for name in queues],
+        "queues": [_queue(name, reader, pauses.get(turns.pool(name)), gpus, now) for name in queues],
         "budget": _minutes(reader, queues, now),
         "outputs_mb": LAB_OUTPUTS_MB,
     }
@@ -97,10 +103,11 @@ def outcome(run: Run) -> tuple[str, str]:
     return kinds.get(RunResult.Kind(result.kind), ("our fault", "bad"))
 
 
-def _queue(name: str, reader: Enrollment, pause: QueuePause | None) -> Queue:
+def _queue(name: str, reader: Enrollment, pause: QueuePause | None, gpus: Sequence[GpuSlot], now: datetime) -> Queue:
     waiting, at_work = turns.numbers(name)
-    turn = turns.newcomer(turns.pool(name), reader.pk, Purpose.LAB)
-    return Queue(name, waiting, at_work, pause, turn.place if turn else None, turns.in_words(turn) if turn else "")
+    idle = slots.out_of_use(name, gpus, now) if turns.pool(name) == "gpu" else ""
+    turn = None if idle else turns.newcomer(turns.pool(name), reader.pk, Purpose.LAB)
+    return Queue(name, waiting, at_work, pause, idle, turn.place if turn else None, turns.in_words(turn) if turn else "")
 
 
 def _minutes(reader: Enrollment, queues: Sequence[str], now: Any) -> Budget | None:

@@ -1,5 +1,6 @@
 """Lab runs: a script of somebody's own, run on the course's machines. Nothing of it is graded."""
 
+import hashlib
 import secrets
 import shlex
 from collections.abc import Mapping, Sequence
@@ -8,6 +9,7 @@ from functools import partial
 from pathlib import PurePosixPath
 from typing import Any
 
+from django.conf import settings
 from django.core.files.uploadedfile import UploadedFile
 from django.db import transaction
 from django.db.models import Max
@@ -17,13 +19,15 @@ from courseapp.clock import database_now
 from courseapp.formats import filesize
 from courseapp.models import Enrollment
 from grading import tasks
-from grading.models import Component, LabFile, LabRun, Run, Submission
+from grading.models import Component, LabFile, LabRun, OutputFile, Run, Submission
+from grading.runner.manifest import MOST_JUDGED_MB
 from grading.services import archives
 from grading.services.runs import SEED_BITS
-from grading.services.uploads import MB, Problems, prepare
+from grading.services.uploads import MB, Incoming, Problems, prepare
 
 MOST_OPEN = 2
 MOST_A_DAY = 40
+MOST_KEPT_MB = 500  # of one person in one course: what lab runs were given and wrote
 MOST_ARGUMENTS, MOST_CHARACTERS = 100, 1000
 RUNNABLE = (".py", ".ipynb")
 
@@ -49,10 +53,9 @@ def start(
     _hold_to_caps(enrollment)
     _split(arguments)
     given = {row.path: LabFile(path=row.path, size=row.size, sha256=row.sha256) for row in submission.files.all()} if submission else {}
-    if files or not given:
-        given |= _kept(component, files)
-        _hold_to_sizes(component, given)
-    return _queue(enrollment, component, given, _chosen(script.strip(), given), arguments, submission)
+    sent = _prepared(component, files) if files or not given else ()
+    given |= {file.path: LabFile(path=file.path, size=file.size, sha256=_digest(file)) for file in sent}
+    return _queue(enrollment, component, given, _chosen(script.strip(), given), arguments, submission, sent)
 
 
 def again(*, lab: LabRun) -> LabRun:
@@ -65,10 +68,20 @@ def again(*, lab: LabRun) -> LabRun:
 
 @transaction.atomic
 def _queue(
-    enrollment: Enrollment, component: Component, given: Mapping[str, LabFile], script: str, arguments: str, submission: Submission | None
+    enrollment: Enrollment,
+    component: Component,
+    given: Mapping[str, LabFile],
+    script: str,
+    arguments: str,
+    submission: Submission | None,
+    sent: Sequence[Incoming] = (),
 ) -> LabRun:
+    """`sent`: those of `given` whose content is still to be kept. That comes last, so nothing is kept of what is refused."""
+    _hold_to_sizes(component, given)
     Enrollment.objects.select_for_update(no_key=True, of=("self",)).get(pk=enrollment.pk)  # numbers and caps are counted under it
     _hold_to_caps(enrollment)
+    _hold_to_kept(enrollment, given)
+    _keep(sent)
     now = database_now()
     lab = LabRun.objects.create(
         enrollment=enrollment,
@@ -121,26 +134,61 @@ def _split(arguments: str) -> list[str]:
     return words
 
 
-def _kept(component: Component, files: "Sequence[UploadedFile[Any]]") -> dict[str, LabFile]:
+def _prepared(component: Component, files: "Sequence[UploadedFile[Any]]") -> Sequence[Incoming]:
     prepared = prepare(component, files, any_name=True)
     if isinstance(prepared, Problems):
         raise LabError("files", *prepared.sentences)
-    rows = {}
-    for file in prepared.files:
+    return prepared.files
+
+
+def _digest(file: Incoming) -> str:
+    digest = hashlib.sha256()
+    for chunk in file.chunks():
+        digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _keep(files: Sequence[Incoming]) -> None:
+    for file in files:
         try:
-            blob = blobs.put(file.chunks())
+            blobs.put(file.chunks())
         except blobs.BlobError as error:
             raise LabError("files", str(error)) from error
-        rows[file.path] = LabFile(path=file.path, size=blob.size, sha256=blob.sha256)
-    return rows
+
+
+def _hold_to_kept(enrollment: Enrollment, given: Mapping[str, LabFile]) -> None:
+    """What is kept of a person's lab runs, and these: what is there already, as when one is run again, takes no more room."""
+    before = kept(enrollment)
+    added = {row.sha256: row.size for row in given.values() if row.sha256 not in before}
+    if sum(before.values()) + sum(added.values()) <= MOST_KEPT_MB * MB:
+        return
+    days = settings.RETENTION_LAB_DAYS
+    raise LabError(
+        "files" if added else "",
+        f"Your lab runs keep {filesize(sum(before.values()))} of files, those they were given and those they wrote, and this one adds"
+        f" {filesize(sum(added.values()))}; accepted are {MOST_KEPT_MB} MB in all. "
+        + (f"The files of a lab run go {days} days after it has ended. " if days else "")
+        + "Send smaller files, or files that an earlier lab run was given: the same content counts once.",
+    )
+
+
+def kept(enrollment: Enrollment) -> dict[str, int]:
+    """Sizes of the files that a person's lab runs were given and wrote, by their digests. One statement."""
+    given = LabFile.objects.filter(lab__enrollment=enrollment).order_by().values_list("sha256", "size")
+    wrote = OutputFile.objects.filter(result__run__lab__enrollment=enrollment).order_by().values_list("sha256", "size")
+    return dict(given.union(wrote))
 
 
 def _hold_to_sizes(component: Component, given: Mapping[str, LabFile]) -> None:
-    """The sent ones were looked at by themselves; this is for them and a hand-in's together."""
+    """The sent ones were looked at by themselves; this is for all, with a hand-in's, which may have come under other limits."""
     if len(given) > component.max_files:
-        raise LabError("files", f"With the hand-in's these are {len(given)} files; accepted are {component.max_files}.")
-    if (total := sum(row.size for row in given.values())) > component.max_total_mb * MB:
-        raise LabError("files", f"With the hand-in's the files have {filesize(total)}; accepted are {component.max_total_mb} MB in all.")
+        raise LabError("files", f"Together these are {len(given)} files; accepted are {component.max_files}.")
+    for row in given.values():
+        if row.size > component.max_file_mb * MB:
+            raise LabError("files", f"{row.path} has {filesize(row.size)}; accepted are {component.max_file_mb} MB a file.")
+    most = min(component.max_total_mb, MOST_JUDGED_MB)
+    if (total := sum(row.size for row in given.values())) > most * MB:
+        raise LabError("files", f"Together the files have {filesize(total)}; accepted are {most} MB in all.")
     if clash := archives.find_clash(sorted(given)):
         raise LabError("files", f"“{clash[0]}” and “{clash[1]}” {clash[2]}. Rename one.")
 

@@ -10,6 +10,7 @@ from functools import partial
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import Sum
 from django.urls import reverse
 
 from courseapp import blobs
@@ -18,7 +19,7 @@ from courseapp.formats import filesize
 from courseapp.models import Enrollment
 from courseapp.services import outbox
 from grading import tasks
-from grading.models import Check, Component, Rerun, RerunFile, RerunItem, Run, RunResult, Submission
+from grading.models import Check, Component, Rerun, RerunFile, RerunItem, Run, RunResult, Submission, SubmissionFile
 from grading.policy.reruns import spread
 from grading.policy.visibility import Viewer
 from grading.policy.words import count
@@ -26,6 +27,7 @@ from grading.queries import reruns as queries
 from grading.queries.due import all_terms
 from grading.queries.homework import moment_of, score_seen
 from grading.queries.runs import JUDGED, judging
+from grading.runner.manifest import MOST_JUDGED_MB
 from grading.services import runs
 
 log = logging.getLogger(__name__)
@@ -63,7 +65,7 @@ def start(
         raise RerunError("Say why they are run again; students whose score changes read it.", "reason")
     if repair_percent and not files:
         raise RerunError("Points for a repair are taken off only where files are replaced; add the repaired files.", "repair_percent")
-    _look_at(component, files or {})
+    _look_at(component, submissions, files or {})
     if component.homework.bundle is None or not Check.objects.filter(component=component).exists():
         raise RerunError(f"{component} has no checks to run with; load its course's folder first.")
     busy = set(Run.objects.filter(submission__in=submissions, proposed=False, state__in=Run.OPEN).values_list("submission", flat=True))
@@ -89,7 +91,7 @@ def start(
     return rerun
 
 
-def _look_at(component: Component, files: Mapping[str, bytes]) -> None:
+def _look_at(component: Component, submissions: Sequence[Submission], files: Mapping[str, bytes]) -> None:
     if len(files) > MOST_FILES:
         raise RerunError(f"{len(files)} files were chosen; accepted are at most {MOST_FILES}.", "repaired")
     for name, content in files.items():
@@ -97,6 +99,13 @@ def _look_at(component: Component, files: Mapping[str, bytes]) -> None:
             raise RerunError(f"The file name “{name}” is refused; use letters, digits and _ . - only, without a folder.", "repaired")
         if len(content) > component.max_file_mb * MB:
             raise RerunError(f"{name} has {filesize(len(content))}; accepted are {component.max_file_mb} MB.", "repaired")
+    if not files:
+        return
+    others = SubmissionFile.objects.filter(submission__in=submissions).exclude(path__in=list(files)).order_by()
+    largest = max(others.values_list("submission").annotate(total=Sum("size")).values_list("total", flat=True), default=0)
+    if (total := largest + sum(map(len, files.values()))) > MOST_JUDGED_MB * MB:
+        sizes = f"With these files a hand-in has {filesize(total)}; at most {MOST_JUDGED_MB} MB can be run."
+        raise RerunError(sizes, "repaired")
 
 
 def _queue(rerun: Rerun, submissions: Sequence[Submission], by: Enrollment) -> None:

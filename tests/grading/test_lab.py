@@ -6,9 +6,11 @@ import resource
 import sys
 import time
 import zipfile
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.conf import LazySettings
@@ -139,13 +141,14 @@ def test_the_files_of_a_hand_in_with_a_script_of_ones_own(component: Component, 
     ],
 )
 def test_what_cannot_be_run_is_said_and_not_kept(
-    values: dict[str, object], field: str, sentence: str, component: Component, ada: Enrollment
+    values: dict[str, object], field: str, sentence: str, component: Component, ada: Enrollment, settings: LazySettings
 ) -> None:
+    before = stored(Path(settings.MEDIA_ROOT))
     with pytest.raises(services.LabError) as refused:
         started(component, ada, **values)
     assert refused.value.field == field
     assert sentence in str(refused.value)
-    assert not Run.objects.exists()
+    assert (Run.objects.exists(), stored(Path(settings.MEDIA_ROOT)) - before) == (False, 0)
 
 
 def test_sizes_hold_also_together_with_a_hand_in(component: Component, ada: Enrollment) -> None:
@@ -153,11 +156,55 @@ def test_sizes_hold_also_together_with_a_hand_in(component: Component, ada: Enro
     component.refresh_from_db()
     submission = making.submission(component, "ada", answer="x" * 700_000)
     large = sent("try.py", "#" * 700_000)
-    with pytest.raises(services.LabError, match="With the hand-in's the files have"):
+    with pytest.raises(services.LabError, match=r"Together the files have 1\.3 MB; accepted are 1 MB in all\."):
         started(component, ada, submission=submission, files=[large], script="try.py")
-    with pytest.raises(services.LabError, match=r"With the hand-in's these are 3 files; accepted are 2\."):
+    with pytest.raises(services.LabError, match=r"Together these are 3 files; accepted are 2\."):
         started(component, ada, submission=submission, files=[sent("try.py"), sent("other.py")], script="try.py")
     assert started(component, ada, files=[large]).number == 1
+
+
+def test_sizes_hold_for_a_hand_in_alone(component: Component, ada: Enrollment) -> None:
+    submission = making.submission(component, "ada")
+    for megabytes, limits, sentence in (
+        (3, {"max_total_mb": 2, "max_file_mb": 50}, r"Together the files have 3 MB; accepted are 2 MB in all\."),
+        (3, {"max_total_mb": 50, "max_file_mb": 2}, r"answer\.py has 3 MB; accepted are 2 MB a file\."),
+        (181, {"max_total_mb": 500, "max_file_mb": 500}, r"Together the files have 181 MB; accepted are 180 MB in all\."),
+    ):
+        submission.files.update(size=megabytes * 2**20)
+        Component.objects.filter(pk=component.pk).update(**limits)
+        component.refresh_from_db()
+        with pytest.raises(services.LabError, match=sentence):
+            started(component, ada, submission=submission, files=[])
+    submission.files.update(size=180 * 2**20)
+    assert started(component, ada, submission=submission, files=[]).number == 1
+
+
+def stored(root: Path) -> int:
+    return sum(1 for found in root.rglob("*") if found.is_file())
+
+
+def test_all_that_is_kept_of_one_person_has_a_limit(
+    component: Component, ada: Enrollment, monkeypatch: pytest.MonkeyPatch, settings: LazySettings
+) -> None:
+    monkeypatch.setattr(services, "MOST_KEPT_MB", 2)
+    large, wrote = sent(text="#" * 2**20), Handed("w.bin", hashlib.sha256(b"w").hexdigest(), 2**20, b"w")
+    first = started(component, ada, files=[large])
+    ended(first, replace(ENDED, files=(wrote,)))
+    before = stored(Path(settings.MEDIA_ROOT))
+    with pytest.raises(services.LabError) as refused:
+        started(component, ada, files=[sent(text="# new\n")])
+    assert str(refused.value) == (
+        "Your lab runs keep 2 MB of files, those they were given and those they wrote, and this one adds 6 B; accepted are 2 MB in all."
+        " The files of a lab run go 60 days after it has ended."
+        " Send smaller files, or files that an earlier lab run was given: the same content counts once."
+    )
+    assert stored(Path(settings.MEDIA_ROOT)) == before
+    again = services.again(lab=first)  # the same content takes no more room
+    assert started(component, making.person(ada.course, "bob"), files=[sent(text="# new\n")]).number == 1
+    assert stored(Path(settings.MEDIA_ROOT)) == before + 1
+    again.files.all().delete()
+    first.files.all().delete()
+    assert started(component, ada, files=[sent(text="# new\n")]).number == 3
 
 
 def test_two_at_a_time_and_so_many_a_day(component: Component, ada: Enrollment, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -314,12 +361,25 @@ def test_what_would_keep_a_new_one_waiting_is_said_before(gpu: Component, ada: E
     assert "paused: The driver is updated." in signed_in(ada).get(page(ada, name="lab")).content.decode()
 
 
-@pytest.mark.parametrize("change", [None, {"drained": True}, {"state": "quarantined"}, {"seen_at": datetime(2020, 1, 1, tzinfo=UTC)}])
-def test_the_page_is_there_when_no_gpu_is(change: dict[str, object] | None, gpu: Component, ada: Enrollment) -> None:
-    GpuSlot.objects.all().delete() if change is None else GpuSlot.objects.update(**change)
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (None, "there is no GPU for it"),
+        ({"drained": True}, "the staff have taken every such GPU out of use"),
+        ({"state": "quarantined"}, "no GPU that it could have is in order"),
+        ({"seen_at": timedelta(hours=-1)}, "no machine with such a GPU answers"),
+    ],
+)
+def test_the_page_is_there_when_no_gpu_is(change: dict[str, Any] | None, why: str, gpu: Component, ada: Enrollment) -> None:
+    if change is None:
+        GpuSlot.objects.all().delete()
+    else:
+        now = clock.database_now()
+        GpuSlot.objects.update(**{name: now + value if isinstance(value, timedelta) else value for name, value in change.items()})
     (before,) = queries.page(ada, [gpu], "1")["queues"]
-    assert (before.place, before.starts) == (None, "")
-    assert signed_in(ada).get(page(ada, name="lab")).status_code == 200
+    assert (before.idle, before.place, before.starts) == (why, None, "")
+    text = signed_in(ada).get(page(ada, name="lab")).content.decode()
+    assert (f"waits: {why}" in text, "after many others" in text) == (True, False)
 
 
 def test_nothing_that_a_script_says_is_markup(component: Component, ada: Enrollment) -> None:

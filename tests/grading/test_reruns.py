@@ -3,6 +3,7 @@
 import sys
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.conf import LazySettings
@@ -334,6 +335,17 @@ def test_what_cannot_be_run_again_is_said(
         reruns.start(component=component, by=ta, **given)  # type: ignore[arg-type]  # the service's own arguments
     assert refusal.value.field == field
     assert not Rerun.objects.exists()
+
+
+def test_files_are_refused_that_would_make_a_hand_in_too_large_to_run(component: Component, ta: Enrollment) -> None:
+    Component.objects.filter(pk=component.pk).update(max_file_mb=200)
+    component.refresh_from_db()
+    submission = judged(component, "ada", 10)
+    submission.files.update(size=175 * 2**20)
+    given: dict[str, Any] = {"component": component, "submissions": [submission], "by": ta, "reason": "Again."}
+    with pytest.raises(reruns.RerunError, match=r"With these files a hand-in has 181 MB; at most 180 MB can be run\."):
+        reruns.start(**given, files={"a.py": b"x" * 3 * 2**20, "b.py": b"x" * 3 * 2**20})
+    assert reruns.start(**given, files={"answer.py": b"x" * 6 * 2**20}).files.count() == 1
 
 
 def test_a_hand_in_that_waits_for_its_own_judging_is_left_out(component: Component, ta: Enrollment) -> None:
