@@ -27,6 +27,7 @@ from grading.queries import reruns as queries
 from grading.queries.due import all_terms
 from grading.queries.homework import moment_of, score_seen
 from grading.queries.runs import JUDGED, judging
+from grading.queries.standing import standings
 from grading.runner.manifest import MOST_JUDGED_MB
 from grading.services import runs
 
@@ -239,23 +240,33 @@ def _decide(rerun: Rerun, state: Rerun.State, by: Enrollment, table: queries.Tab
 
 
 def _tell(rerun: Rerun, rows: Sequence[queries.Row]) -> int:
-    """A mail, without points, to those whose points have changed and who may see them."""
+    """A mail, without points, to those whose points have changed and who may see them: all their hand-ins, the one that counts first."""
     component = rerun.component
-    changed = [row for row in rows if row.comparison.difference != 0]
-    people = {row.submission.enrollment_id: row for row in changed}
+    people: dict[int, list[Submission]] = {}
+    for row in rows:
+        if row.comparison.difference != 0:
+            people.setdefault(row.submission.enrollment_id, []).append(row.submission)
     members = list(Enrollment.objects.filter(pk__in=people, state=Enrollment.State.ACTIVE).select_related("user", "section", "course"))
-    terms = all_terms([component], members)
+    terms, standing = all_terms([component], members), standings([component], members)
     told = 0
     for member in members:
         if not score_seen(Viewer(staff=False, owner=True), component, moment_of(component, terms[component.pk, member.pk])):
             continue
-        submission = people[member.pk].submission
-        page = settings.SITE_URL + reverse("submission", args=[member.course.slug, submission.pk])
+        counting = standing[component.pk, member.pk].counting
+        of_counting = counting.submission.pk if counting else None
+        changed = sorted(people[member.pk], key=lambda one: (one.pk != of_counting, one.number))
+        names = ", ".join(f"#{one.number}" for one in changed)
+        hand_ins, were = (f"hand-in {names}", "was") if len(changed) == 1 else (f"hand-ins {names}", "were")
+        pages = "".join(
+            f"#{one.number}{', which counts' if one.pk == of_counting else ''}: "
+            f"{settings.SITE_URL}{reverse('submission', args=[member.course.slug, one.pk])}\n"
+            for one in changed
+        )
         outbox.post(
             member.user.email if member.user else member.email,
-            f"Homework {component.homework.number}, {component.kind}: hand-in #{submission.number} was judged again",
-            f"The staff had hand-in #{submission.number} judged again: {rerun.reason}\n\n"
-            f"Its result is another one now. Both results are on its page: {page}\n",
+            f"Homework {component.homework.number}, {component.kind}: {hand_ins} {were} judged again",
+            f"The staff had {hand_ins} judged again: {rerun.reason}\n\n"
+            f"The result is another one now. The old and the new one are on each page:\n{pages}",
         )
         told += 1
     return told
