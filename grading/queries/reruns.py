@@ -210,13 +210,17 @@ def _changed(before: Iterable[RunResult], runs: Iterable[Run]) -> Changed:
     return Changed(frozenset(id_ for one in found for id_ in one.checks), tuple(sorted({name for one in found for name in one.shared})))
 
 
-@lru_cache(maxsize=64)
 def _compared(old: str, new: str) -> Changed:
-    """By the bundles' digests, so it holds for good."""
     try:
-        return changed(blobs.read(old), blobs.read(new))
+        return _compared_whole(old, new)
     except (OSError, ValueError):
         return UNKNOWN
+
+
+@lru_cache(maxsize=64)
+def _compared_whole(old: str, new: str) -> Changed:
+    """By the bundles' digests, so it holds for good; not what a store could not read just then."""
+    return changed(blobs.read(old), blobs.read(new))
 
 
 def _version(rerun: Rerun, rows: Sequence[Row]) -> str:
