@@ -225,9 +225,28 @@ class SubmissionAdmin(ReadOnlyAdmin):
 
 @admin.register(Run)
 class RunAdmin(ReadOnlyAdmin):
-    list_display = ("pk", "submission", "lab", "state", "queue", "purpose", "attempts", "worker", "created_at", "finished_at", "note")
-    list_filter = ("state", "queue", "component__homework")
-    list_select_related = ("submission__enrollment__course", "submission__component__homework", "lab__enrollment__course")
+    list_display = (
+        "pk",
+        "submission",
+        "lab",
+        "state",
+        "rerun",
+        "proposed",
+        "queue",
+        "purpose",
+        "attempts",
+        "worker",
+        "created_at",
+        "finished_at",
+        "note",
+    )
+    list_filter = ("state", "proposed", "queue", "component__homework")
+    list_select_related = (
+        "submission__enrollment__course",
+        "submission__component__homework",
+        "lab__enrollment__course",
+        "rerun__component__homework__course",
+    )
     search_fields = ("submission__receipt_code", "enrollment__last_name", "enrollment__email")
     inlines = (ResultInline,)
 

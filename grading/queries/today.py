@@ -292,6 +292,7 @@ class StaffToday:
     failed: Sequence[Run]
     queued: int
     running: int
+    reruns: int
     hosts: Hosts
     unconfirmed: int
     newest: Sequence[Submission]
@@ -306,9 +307,12 @@ def staff_today(course: Course) -> StaffToday:
     )
     autograded = set(Check.objects.filter(component__in=components).order_by().values_list("component", flat=True).distinct())
     runs = Run.objects.filter(component__in=components, lab=None).order_by()
-    working = runs.filter(state__in=Run.OPEN).values_list("component", "state").annotate(Count("pk"))
-    open_runs, states = Counter[int](), Counter[str]()
-    for component, state, number_of in working:
+    working = runs.filter(state__in=Run.OPEN).values_list("component", "state", "proposed").annotate(Count("pk"))
+    open_runs, states, reruns = Counter[int](), Counter[str](), 0
+    for component, state, proposed, number_of in working:
+        if proposed:
+            reruns += number_of
+            continue
         open_runs[component] += number_of
         states[state] += number_of
     stuck = list(runs.filter(_failed()).order_by("-pk").values_list("pk", "component"))
@@ -322,6 +326,7 @@ def staff_today(course: Course) -> StaffToday:
         failed=_runs([pk for pk, _ in stuck[:STUCK]]),
         queued=states.total() - states[Run.State.RUNNING],
         running=states[Run.State.RUNNING],
+        reruns=reruns,
         hosts=hosts({component.queue for component in components if component.pk in autograded}),
         unconfirmed=Submission.objects.filter(component__in=components, state=Submission.State.UNCONFIRMED).count(),
         newest=list(newest),
