@@ -191,7 +191,7 @@ def receipt_read(user_id: int | None, code: str) -> Submission:
 
 def run(member: Enrollment, pk: int) -> Run:
     """A run of the course, for its staff."""
-    rows = Run.objects.select_related("component__homework__course", "enrollment", "submission", "lab")
+    rows = Run.objects.select_related("component__homework__course", "submission__enrollment", "lab__enrollment")
     found = rows.filter(pk=pk, component__homework__course=member.course_id).first()
     if found is None or not member.is_staff:
         raise Http404

@@ -27,6 +27,7 @@ from grading.queries.turns import Turn
 PER_PAGE = 25
 HOURS = 24
 _AT_WORK_SHOWN = 100
+_WITH = ("enrollment", "submission__enrollment", "lab__enrollment", "requested_by", "component__homework")
 _DEFER = ("submission__receipt_text", "submission__receipt_signature", "progress")
 
 
@@ -149,7 +150,7 @@ def _version(seen: object) -> str:
 
 
 def _student(reader: Enrollment, now: datetime) -> dict[str, Any]:
-    open_runs = list(_read(Run.objects.filter(enrollment=reader, state__in=Run.OPEN).order_by("created_at", "pk")))
+    open_runs = list(_read(Run.objects.filter(enrollment=reader, state__in=Run.OPEN, rerun=None).order_by("created_at", "pk")))
     waits = runs.waits(open_runs, reader.course.zone)
     own = [OwnRun(run, state_word(run), waits.get(run.pk)) for run in open_runs]
     own.sort(key=lambda one: one.wait.position if one.wait else 0)
@@ -191,7 +192,7 @@ def _headline(own: Sequence[OwnRun]) -> str:
 
 def _staff(reader: Enrollment, number: str, now: datetime) -> dict[str, Any]:
     pauses = turns.pauses()
-    slots = list(reported(now).select_related("run__enrollment", "run__component__homework"))
+    slots = list(reported(now).select_related(*(f"run__{name}" for name in _WITH)).defer(*(f"run__{name}" for name in _DEFER)))
     loads = _loads(pauses, slots)
     lines = [_slot_line(slot, reader, now) for slot in slots]
     machines = hosts({load.queue for load in loads if load.waiting})
@@ -232,7 +233,7 @@ def _staff_headline(loads: Sequence[Load], pauses: Mapping[str, QueuePause]) -> 
 
 
 def _read(rows: "QuerySet[Run]") -> "QuerySet[Run]":
-    return rows.select_related("enrollment", "submission", "lab", "component__homework", "slot").defer(*_DEFER)
+    return rows.select_related(*_WITH, "slot").defer(*_DEFER)
 
 
 def _elsewhere(run: Run, reader: Enrollment) -> bool:

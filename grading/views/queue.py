@@ -104,7 +104,7 @@ def cancel(request: HttpRequest, course: str, pk: int) -> HttpResponse:
     if runs.cancel(run=run, by=by):
         messages.success(
             request,
-            f"Run {run.pk} of {run.enrollment.display_name} is cancelled. {'Its files are' if run.lab_id else 'Its hand-in is'} kept.",
+            f"Run {run.pk} of {run.owner.display_name} is cancelled. {'Its files are' if run.lab_id else 'Its hand-in is'} kept.",
         )
     else:
         messages.warning(request, f"Run {run.pk} had already ended; nothing was changed.")

@@ -7,17 +7,22 @@ from typing import Any
 
 import pytest
 from django.conf import LazySettings
+from django.core.files.storage import default_storage
 from django.test import Client
 from django.urls import reverse
 from pytest_django import DjangoAssertNumQueries
 
+from courseapp import blobs
 from courseapp.clock import database_now
 from courseapp.models import Enrollment, OutboxMail, Role
 from grading import claims, execution
 from grading.models import Component, Rerun, RerunItem, Run, Submission
+from grading.queries import queue as queue_queries
 from grading.queries import reruns as queries
 from grading.queries import runs as run_queries
 from grading.queries.submission import live
+from grading.queries.today import staff_today
+from grading.runner.changed import Changed
 from grading.services import byhand, reruns, runs
 from tests.grading import making
 
@@ -454,6 +459,57 @@ def test_accepting_on_the_page_tells_what_counts_now(component: Component, ta: E
     again = client.post(accept, sent, follow=True).content.decode()
     assert f"Rerun {rerun.pk} was accepted by Tom already. Nothing was changed." in again
     assert (making.score(ada), making.score(bob), OutboxMail.objects.count()) == (4, 10, 1)
+
+
+def test_the_mail_names_all_that_changed_and_first_what_counts(component: Component, ta: Enrollment) -> None:
+    one, two, three = (judged(component, "ada", points) for points in (10, 4, 0))
+    single = judged(component, "bob", 10)
+    making.load_other_checks(component)
+    rerun = reruns.start(component=component, submissions=[one, two, three, single], by=ta, reason="Milder.")
+    judge({one.pk: 4, two.pk: 10, three.pk: 0, single.pk: 4})
+    assert accept_advised(rerun, ta) == reruns.Accepted(4, 2)
+    to_ada, to_bob = (OutboxMail.objects.get(to=made.enrollment.email) for made in (one, single))
+    assert [mail.subject.partition(": ")[2] for mail in (to_ada, to_bob)] == [
+        "hand-ins #2, #1 were judged again",
+        "hand-in #1 was judged again",
+    ]
+    pages = to_ada.body.splitlines()[-2:]
+    assert [line.partition(": ")[0] for line in pages] == ["#2, which counts", "#1"]
+    assert [line.endswith(f"/{made.pk}/") for line, made in zip(pages, (two, one), strict=True)] == [True, True]
+
+
+def test_whose_hand_in_is_run_again_is_said_where_staff_look(component: Component, ta: Enrollment, client: Client) -> None:
+    course = component.homework.course
+    submission = judged(component, "ada", 10)
+    reruns.start(component=component, submissions=[submission], by=ta, reason="Again.")
+    own = runs.enqueue(submission=making.submission(component, "bob"))
+    assert ta.user is not None
+    client.force_login(ta.user)
+    proposed = Run.objects.get(proposed=True)
+    page = client.get(reverse("queue", args=[course.slug])).content.decode()
+    assert (">Ada</a>" in page, ">Tom</a>" in page, f"rerun by Tom · run {proposed.pk}" in page) == (True, False, True)
+    assert page.count("rerun by") == 1
+    assert f"Cancel run {proposed.pk} of Ada?" in client.get(reverse("queue-cancel", args=[course.slug, proposed.pk])).content.decode()
+    today = staff_today(course)
+    assert (today.queued, today.running, today.reruns) == (1, 0, 1)
+    assert [tally.open_runs for row in today.rows for tally in row.tallies] == [1]
+    assert "1 rerun not ended" in client.get(reverse("course", args=[course.slug])).content.decode()
+
+    Enrollment.objects.filter(pk=ta.pk).update(role=Role.STUDENT)
+    left = Enrollment.objects.select_related("course").get(pk=ta.pk)
+    assert queue_queries.live(left, "1")["own"] == []
+    assert [one.run for one in queue_queries.live(own.enrollment, "1")["own"]] == [own]
+
+
+def test_what_a_store_could_not_read_once_is_compared_the_next_time(component: Component) -> None:
+    bundle = component.homework.bundle
+    assert bundle is not None
+    path = Path(default_storage.path(blobs.name(bundle.digest)))
+    away = path.with_name("away")
+    path.rename(away)
+    assert queries._compared(bundle.digest, bundle.digest) == queries.UNKNOWN
+    away.rename(path)
+    assert queries._compared(bundle.digest, bundle.digest) == Changed()
 
 
 def test_on_gpus_a_rerun_leaves_the_smoke_check_out_for_what_has_been_there(component: Component, ta: Enrollment) -> None:
