@@ -11,7 +11,7 @@ import time
 
 from django.db import DatabaseError, InterfaceError, connection, transaction
 
-from grading.models import Run, RunCurves, RunLog
+from grading.models import Run, RunCurves, RunLog, RunResult
 from grading.runner.outcome import Progress
 
 log = logging.getLogger(__name__)
@@ -42,36 +42,54 @@ class Stream:
             self._curves = dict(progress.curves)
 
     def write(self, *, last: bool = False) -> None:
-        """Write what is new, if it is time. `last`: at once, and without the log, which the result will hold."""
+        """Write what is new, if it is time. `last`: at once, and without the log, which the result will hold; `tidy` knows whether."""
         now = time.monotonic()
         with self._lock:
-            if last:
-                self._printed, self._pieces = "", []
-            elif now < self._next:
-                return
-            curves = self._curves if self._curves.get("lines") and self._curves != self._written else {}
-            if not self._pieces:
-                self._cut()
-            if not (self._pieces or curves):
-                return
-            try:
-                self._insert(curves)
-            except (DatabaseError, InterfaceError) as error:
-                self._failure(error)
-                self._next = time.monotonic() + PAUSE_S
-            else:
-                self._pieces, self._failed, self._next = [], False, now + EVERY_S
-                self._written = curves or self._written
+            if last or now >= self._next:
+                self._write(now, with_log=not last)
+
+    def _write(self, now: float, *, with_log: bool) -> None:
+        curves = self._curves if self._curves.get("lines") and self._curves != self._written else {}
+        if with_log and not self._pieces:
+            self._cut()
+        pieces = self._pieces if with_log else []
+        if not (pieces or curves):
+            return
+        try:
+            self._insert(pieces, curves)
+        except (DatabaseError, InterfaceError) as error:
+            self._failure(error)
+            self._next = time.monotonic() + PAUSE_S
+        else:
+            self._failed, self._next = False, now + EVERY_S
+            self._written = curves or self._written
+            if with_log:
+                self._pieces = []
 
     def tidy(self) -> None:
-        """After the result was written: drop what it holds, and what earlier claims left."""
+        """After the ending was written: drop what a result holds, and what earlier claims left.
+
+        A run that was stopped has no result, and one that ended by our fault holds no log: its last words are written.
+        """
         try:
             with transaction.atomic():
                 _be_quick()
                 RunLog.objects.filter(run=self._run, run__result__isnull=False).exclude(run__result__output="").delete()
                 RunCurves.objects.filter(run=self._run, token__lt=self._token).delete()
+            with self._lock:
+                if self._printed or self._pieces:
+                    self._last_words()
         except (DatabaseError, InterfaceError) as error:
             self._failure(error)
+
+    def _last_words(self) -> None:
+        if RunResult.objects.filter(run=self._run).exclude(output="").exists():
+            self._printed, self._pieces = "", []
+            return
+        while self._printed or self._pieces:
+            self._write(time.monotonic(), with_log=True)
+            if self._failed:
+                return
 
     def _cut(self) -> None:
         text, self._printed = self._printed, ""
@@ -79,11 +97,11 @@ class Stream:
             self._pieces.append(RunLog(run=self._run, token=self._token, seq=self._length + at, text=text[at : at + PIECE]))
         self._length += len(text)
 
-    def _insert(self, curves: dict[str, object]) -> None:
+    def _insert(self, pieces: list[RunLog], curves: dict[str, object]) -> None:
         with transaction.atomic():
             _be_quick()
             # A write whose answer was lost may be there already: it is then the same row.
-            RunLog.objects.bulk_create(self._pieces, ignore_conflicts=True)
+            RunLog.objects.bulk_create(pieces, ignore_conflicts=True)
             if curves:
                 row = RunCurves(run=self._run, token=self._token, data=curves)
                 RunCurves.objects.bulk_create([row], update_conflicts=True, unique_fields=["run", "token"], update_fields=["data"])

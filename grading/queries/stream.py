@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import F
+from django.db.models import F, Subquery
 from django.urls import reverse
 
 from courseapp.models import Enrollment, JsonObject
@@ -12,6 +12,7 @@ from grading.queries.runs import result_of
 from grading.runner.curves import LARGEST, MOST_CURVES, MOST_LINES, MOST_NAME
 
 MOST_CHARACTERS = 16 * 1024  # of one answer: at most 64 KiB
+MOST_PIECES = 100  # of one answer
 MOST_OTHERS = 100
 ROWS = 12  # of the table below a curve
 WIDTH, HEIGHT, LEFT, BELOW = 640, 200, 56, 22  # of the picture, in its own units
@@ -46,24 +47,27 @@ def log(run: Run, after: int = 0) -> Log:
         text = result.output[after : after + MOST_CHARACTERS]
         return Log(text, after + len(text), after + len(text) < len(result.output))
     text = ""
-    for piece in RunLog.objects.filter(run=run, token=claim_of(run), seq__gt=after - MOST_CHARACTERS).order_by("seq")[:100]:
+    rows = RunLog.objects.filter(run=run, token=claim_of(run))
+    first = rows.filter(seq__lte=after).order_by("-seq").values("seq")[:1]
+    pieces = list(rows.filter(seq__gte=Subquery(first)).order_by("seq")[:MOST_PIECES])
+    for piece in pieces:
         begin = after + len(text) - piece.seq
         if begin < 0:  # a piece before it is missing
             break
         text += piece.text[begin:]
         if len(text) > MOST_CHARACTERS:
             return Log(text[:MOST_CHARACTERS], after + MOST_CHARACTERS, more=True)
-    return Log(text, after + len(text), more=False)
+    return Log(text, after + len(text), more=bool(text) and len(pieces) == MOST_PIECES)
 
 
 def tail(run: Run, characters: int) -> str:
     """The end of what a run without a result has printed."""
-    found, pieces = "", RunLog.objects.filter(run=run, token=claim_of(run)).order_by("-seq")
-    for piece in pieces[:20]:
-        found = piece.text + found
-        if len(found) >= characters:
-            break
-    return found[-characters:]
+    pieces = RunLog.objects.filter(run=run, token=claim_of(run)).order_by("seq")
+    last = pieces.last()
+    if last is None:
+        return ""
+    begin = last.seq + len(last.text) - characters - MOST_CHARACTERS  # a piece is what came in half a second, no longer than this
+    return "".join(pieces.filter(seq__gt=begin).values_list("text", flat=True))[-characters:]
 
 
 def logged(run: Run) -> JsonObject:

@@ -144,6 +144,44 @@ def test_what_a_run_had_printed_before_it_was_stopped_stays(component: Component
 
 
 @pytest.mark.django_db
+def test_the_last_words_of_a_run_without_a_result_stay(component: Component) -> None:
+    one = claimed(component)
+    stream = Stream(one.run, one.token)
+    write(stream, progress("first\n"))
+    assert services.cancel(run=one.run, by=one.run.submission.enrollment)
+    stream.note(progress("last\n", LOSS))
+    stream.write(last=True)
+    assert not execution.finish(one.run, one.token, JUDGED)
+    stream.tidy()
+    one.run.refresh_from_db()
+    assert (queries.tail(one.run, 100), queries.log(one.run).text, queries.logged(one.run)) == ("first\nlast\n", "first\nlast\n", LOSS)
+    ended = claimed(component, "bob")
+    kept = Stream(ended.run, ended.token)
+    kept.note(progress("first\n"))
+    kept.write(last=True)
+    execution.finish(ended.run, ended.token, JUDGED)
+    kept.tidy()
+    kept.write()
+    assert not RunLog.objects.filter(run=ended.run).exists()
+
+
+@pytest.mark.django_db
+def test_many_short_pieces_are_shown_whole(component: Component) -> None:
+    one = claimed(component)
+    lines = [f"line {n:04}\n" for n in range(250)]
+    rows = [RunLog(run=one.run, token=one.token, seq=10 * n, text=line) for n, line in enumerate(lines)]
+    RunLog.objects.bulk_create(rows)
+    one.run.refresh_from_db()
+    assert queries.tail(one.run, 64 * 1024) == "".join(lines)
+    assert queries.tail(one.run, 25) == "".join(lines)[-25:]
+    found, after, more = "", 0, True
+    while more:
+        part = queries.log(one.run, after)
+        found, after, more = found + part.text, part.after, part.more
+    assert found == "".join(lines)
+
+
+@pytest.mark.django_db
 def test_pieces_are_small_and_so_are_answers(component: Component) -> None:
     one = claimed(component)
     text = "".join(f"{n}\N{GRINNING FACE}" for n in range(20_000))
