@@ -11,8 +11,9 @@ from django.db.models import Q
 
 from courseapp import blobs
 from courseapp.models import Enrollment, OutboxMail, User
-from grading.models import LabRun, Submission, SubmissionFile
+from grading.models import GpuGrant, GpuUse, LabRun, Submission, SubmissionFile
 from grading.policy.score import ComponentScore
+from grading.queries import stream
 from grading.queries.due import due_for
 from grading.queries.provenance import How
 from grading.queries.results import ResultCard
@@ -20,6 +21,7 @@ from grading.queries.runs import result_of
 from grading.queries.submission import live
 
 CHUNK = 2**18
+MOST_LOG = 2**20  # characters
 
 Entry = tuple[str, Iterable[bytes]]
 """A path in the zip file, and its content in pieces."""
@@ -30,9 +32,11 @@ profile.json        your account: names, addresses, identities, devices, API tok
 mail.json           mail that the site sent to you, at addresses that you confirmed, and still keeps
 courses/COURSE/     one folder for each course: course.json says what you are there
   HOMEWORK-KIND-N/  one folder for each hand-in: hand-in.json, your files, what their run left behind (outputs/), receipt.txt
+  gpu.json          GPU time that your runs took, and minutes that staff granted you, with the reasons
   lab-N/            one folder for each lab run: lab-run.json, the files it was given, what it wrote (outputs/)
 
-Scores, checks and outputs are in hand-in.json as far as the site shows them to you today; of a course that you left it shows none.
+Scores, points set by hand with their reasons, checks, outputs and curves are in hand-in.json as far as the site shows them to you
+today; of a course that you left it shows none.
 Anybody can check receipt.txt on the site, under “receipts”.
 """
 
@@ -46,6 +50,8 @@ def entries(user: User) -> Iterator[Entry]:
     for place in places.order_by("course__starts_on", "course__slug"):
         folder = f"courses/{place.course.slug}"
         yield f"{folder}/course.json", [_json(_place(place))]
+        if gpu := _gpu(place):
+            yield f"{folder}/gpu.json", [_json(gpu)]
         for submission in _submissions(place):
             yield from _hand_in(place, submission, folder)
         for lab in _labs(place):
@@ -94,6 +100,13 @@ def _place(place: Enrollment) -> dict[str, Any]:
     }
 
 
+def _gpu(place: Enrollment) -> dict[str, Any]:
+    """Empty of who has used none and was granted none."""
+    uses = GpuUse.objects.filter(enrollment=place).order_by("pk").values("run", "week", "reserved_s", "charged_s")
+    grants = GpuGrant.objects.filter(enrollment=place).order_by("pk").values("week", "minutes", "reason", "created_at")
+    return {"uses": list(uses), "grants": list(grants)} if uses or grants else {}
+
+
 def _submissions(place: Enrollment) -> Iterator[Submission]:
     found = Submission.objects.filter(enrollment=place).select_related(
         "component__homework__course__policy", "component__homework__bundle", "enrollment__section", "enrollment__course"
@@ -138,6 +151,8 @@ def _lab_run(lab: LabRun, inside: str) -> Iterator[Entry]:
         "homework": lab.component.homework.title,
         "component": lab.component.kind,
         "run": _run(lab.run),
+        "curves": stream.logged(lab.run),
+        "log": "" if result and result.output else stream.tail(lab.run, MOST_LOG),
         "result": {"outcome": result.kind, "message": result.message, "seconds": result.seconds, "output": result.output}
         if result
         else None,
@@ -175,7 +190,15 @@ def _facts(submission: Submission, files: list[SubmissionFile], seen: dict[str, 
         "result": _result(seen["card"], seen["how"], earlier=seen["earlier"]),
         "score": _score(seen["score"]),
         "note": seen["score_note"],
+        "points_by_hand": _by_hand(submission) if seen["score_seen"] else [],
+        "curves": stream.logged(curves_of) if (curves_of := seen["result"].run if seen["result"] else seen["run"]) else {},
     }
+
+
+def _by_hand(submission: Submission) -> list[dict[str, Any]]:
+    """Oldest first; the last one holds, and without points it took back the one before."""
+    rows = submission.points_by_hand.select_related("set_by")
+    return [{"points": row.points, "reason": row.reason, "set_by": row.set_by.display_name, "at": row.created_at} for row in rows]
 
 
 def _run(run: Any) -> dict[str, Any] | None:

@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
+from django.conf import settings
 from django.core.paginator import Paginator
 from django.urls import reverse
 
@@ -144,6 +145,9 @@ def live(reader: Enrollment, lab: LabRun) -> dict[str, Any]:
     word, tone = outcome(run)
     slug = reader.course.slug
     written = result.files.all() if result else []
+    long_over = _long_over(lab)
+    days = settings.RETENTION_LAB_DAYS
+    old = bool(days and run.finished_at and run.finished_at < database_now() - timedelta(days=days))
     return {
         "lab": lab,
         "run": run,
@@ -152,6 +156,8 @@ def live(reader: Enrollment, lab: LabRun) -> dict[str, Any]:
         "tone": tone,
         "running": running(run, reader) if run.is_open else None,
         "output": "" if run.is_open else result.output if result else stream.tail(run, SHOWN),
+        "output_gone": long_over and not run.is_open,
+        "files_gone": (old or long_over) and not run.is_open,
         "output_kb": _cap_reached(lab.component, result),
         "how": how_it_was_run(result, Viewer(staff=reader.is_staff, owner=lab.enrollment_id == reader.pk)) if result else None,
         "took": duration(result.seconds) if result else "",
@@ -160,6 +166,12 @@ def live(reader: Enrollment, lab: LabRun) -> dict[str, Any]:
         "version": version(run, result),
         "cancel_url": reverse("lab-cancel", args=[slug, lab.pk]),
     }
+
+
+def _long_over(lab: LabRun) -> bool:
+    """Whether what the course's runs printed is deleted by its age."""
+    course, days = lab.component.homework.course, settings.RETENTION_OUTPUT_DAYS
+    return bool(days) and course.starts_on + timedelta(weeks=course.weeks) < (database_now() - timedelta(days=days)).date()
 
 
 def _cap_reached(component: Component, result: RunResult | None) -> int:

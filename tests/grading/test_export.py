@@ -20,7 +20,7 @@ from django.urls import reverse
 
 from courseapp import blobs, zips
 from courseapp.models import Enrollment, OutboxMail, User
-from grading.models import Component, RunResult, Submission
+from grading.models import Component, PointsByHand, RunCurves, RunResult, Submission
 from grading.services import receipts
 from tests import factories
 
@@ -101,8 +101,16 @@ def test_results_are_as_the_page_shows_them(submission: Submission) -> None:
 
 
 def test_a_score_that_is_not_published_is_not_in_it(submission: Submission) -> None:
+    run, staff = submission.runs.get(), factories.EnrollmentFactory.create(course=submission.component.homework.course, role="ta")
+    RunCurves.objects.create(run=run, token=run.token, data={"lines": 1})
+    for points, reason in ((7, "By eye."), (None, "Taken back.")):
+        PointsByHand.objects.create(submission=submission, points=points, reason=reason, set_by=staff, created_at=submission.received_at)
+    before = facts(fetched(owner(submission)))
+    assert [(row["points"], row["reason"]) for row in before["points_by_hand"]] == [("7.00", "By eye."), (None, "Taken back.")]
+    assert before["curves"] == {"lines": 1}
     Component.objects.update(score_release="after_published")
     found = facts(fetched(owner(submission)))
+    assert found["points_by_hand"] == []
     assert (found["score"], found["note"]) == (None, "The score is shown when the scores are published.")
     assert [check["points"] for check in found["result"]["checks"]] == ["20", None]
     assert re.findall(r"\b39\b", json.dumps(found["result"])) == []  # not as part of a digest

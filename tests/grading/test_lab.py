@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import json
 import resource
 import sys
 import time
@@ -26,7 +27,21 @@ from courseapp import blobs, clock
 from courseapp.fields import digest_columns
 from courseapp.models import Course, Enrollment, Role
 from grading import claims, execution, slots
-from grading.models import LAB_OUTPUTS_MB, Component, CoursePolicy, GpuSlot, GpuUse, LabFile, LabRun, QueuePause, Run, RunCurves, RunResult
+from grading.models import (
+    LAB_OUTPUTS_MB,
+    Component,
+    CoursePolicy,
+    GpuGrant,
+    GpuSlot,
+    GpuUse,
+    LabFile,
+    LabRun,
+    QueuePause,
+    Run,
+    RunCurves,
+    RunLog,
+    RunResult,
+)
 from grading.queries import lab as queries
 from grading.queries import queue as queue_queries
 from grading.queries import runs as run_queries
@@ -487,12 +502,26 @@ def test_curves_are_drawn_beside_those_of_a_hand_in(component: Component, ada: E
 
 
 def test_a_person_takes_it_along(component: Component, ada: Enrollment) -> None:
-    ended(started(component, ada, arguments="--lr 0.1"))
+    lab = started(component, ada, arguments="--lr 0.1")
+    ended(lab)
+    GpuUse.objects.create(run=lab.run, token=1, enrollment=ada, week=ada.course.starts_on, reserved_s=60, charged_s=5)
+    GpuGrant.objects.create(enrollment=ada, week=ada.course.starts_on, minutes=9, reason="The slot broke.", granted_by=ada)
+    stopped = started(component, ada)
+    claimed = claims.claim("cpu", "w")
+    assert claimed is not None
+    RunLog.objects.create(run=claimed.run, token=claimed.token, seq=0, text="so far\n")
+    RunCurves.objects.create(run=claimed.run, token=claimed.token, data={"lines": 1, "curves": {}})
+    assert runs.cancel(run=stopped.run, by=ada)
     archive = zipfile.ZipFile(io.BytesIO(signed_in(ada).post(reverse("your-data")).getvalue()))
     inside = "courses/plus/lab-1"
     assert archive.read(f"{inside}/files/train.py") == b"print('hello')\n"
     assert archive.read(f"{inside}/outputs/table.csv") == TABLE
     assert '"arguments": "--lr 0.1"' in archive.read(f"{inside}/lab-run.json").decode()
+    facts = json.loads(archive.read("courses/plus/lab-2/lab-run.json"))
+    assert (facts["result"], facts["log"], facts["curves"]) == (None, "so far\n", {"lines": 1, "curves": {}})
+    gpu = json.loads(archive.read("courses/plus/gpu.json"))
+    assert [use["charged_s"] for use in gpu["uses"]] == [5]
+    assert [(grant["minutes"], grant["reason"]) for grant in gpu["grants"]] == [(9, "The slot broke.")]
 
 
 def test_its_files_go_after_sixty_days(component: Component, ada: Enrollment, settings: LazySettings) -> None:
@@ -503,6 +532,8 @@ def test_its_files_go_after_sixty_days(component: Component, ada: Enrollment, se
     for days, left in ((59, (1, 1)), (61, (0, 0))):
         with clock.shifted(timedelta(days=days)):
             call_command("retention", stdout=io.StringIO())
+            text = signed_in(ada).get(page(ada, lab.pk)).content.decode()
+            assert ("What it wrote is no longer kept." in text, "It left no files" in text) == (days == 61, False)
         assert (lab.files.count(), RunResult.objects.get(run__lab=lab).files.count()) == left
     assert RunResult.objects.get(run__lab=lab).output == "hello\n"
     assert submission.files.count() == 1
@@ -514,6 +545,9 @@ def test_its_files_go_when_the_course_is_long_over(component: Component, ada: En
     waiting = started(component, ada)
     call_command("retention", stdout=io.StringIO())
     assert (lab.files.count(), RunResult.objects.get(run__lab=lab).files.count()) == (0, 0)
+    text = signed_in(ada).get(page(ada, lab.pk)).content.decode()
+    told = ("What it wrote is no longer kept.", "What it printed is no longer kept.", "It left no files", "It printed nothing")
+    assert [sentence in text for sentence in told] == [True, True, False, False]
     assert waiting.files.count() == 1  # it is still to run
     with pytest.raises(services.LabError, match=r"The files of lab run #1 are no longer kept; upload them again\."):
         services.again(lab=lab)
