@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 from django.db.models import Max
@@ -95,32 +95,32 @@ class Table:
     changed: Changed
     version: str
 
-    @property
+    @cached_property
     def differing(self) -> list[Row]:
         return [row for row in self.rows if row.comparison.reason != "same" or row.comparison.flags]
 
-    @property
+    @cached_property
     def listed(self) -> list[Row]:
         """The first ones, with the largest losses: as many as a page bears."""
         return self.differing[:LISTED]
 
-    @property
+    @cached_property
     def unlisted(self) -> list[Row]:
         return self.differing[LISTED:]
 
-    @property
+    @cached_property
     def unlisted_advised(self) -> list[Row]:
         return [row for row in self.unlisted if row.comparison.advised]
 
-    @property
+    @cached_property
     def same(self) -> list[Row]:
         return [row for row in self.rows if row.comparison.reason == "same" and not row.comparison.flags]
 
-    @property
+    @cached_property
     def judged(self) -> int:
         return sum(row.run is not None and not row.run.is_open for row in self.rows)
 
-    @property
+    @cached_property
     def asked(self) -> int:
         return sum(row.run is not None for row in self.rows)
 
