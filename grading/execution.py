@@ -120,7 +120,7 @@ def _go_on(smoke: Run) -> Run:
     It is here that a newer hand-in takes an older one's place: one that does not run at all is in nobody's way.
     """
     component, now = smoke.component, database_now()
-    own = Run.objects.filter(enrollment=smoke.enrollment_id, component=component, stage=Run.Stage.GRADE)
+    own = Run.objects.filter(submission__enrollment=smoke.submission.enrollment_id, component=component, stage=Run.Stage.GRADE, rerun=None)
     purpose = smoke.purpose
     if purpose == Run.Purpose.HAND_IN:
         own.filter(state__in=_WAITING, purpose=purpose, submission__number__lt=smoke.submission.number).update(
