@@ -105,6 +105,8 @@ def start_browser_packages() -> subprocess.Popen[str] | None:
     """npm works while pip does. None when there is nothing to do, or no npm yet."""
     if is_done(NODE_MODULES, digest_of("package-lock.json")):
         return None
+    if NODE_MODULES.is_symlink():
+        raise StopError(f"{NODE_MODULES} is a link to {NODE_MODULES.resolve()}, which npm would empty. Remove the link and run this again.")
     npm = shutil.which("npm")
     return run_npm(npm) if npm and works(npm) else None
 

@@ -11,7 +11,7 @@ from grading.policy.words import count, number
 
 @dataclass(frozen=True)
 class Attempt:
-    """One hand-in as the rule needs it. `net` is the score after deductions and penalty, None until judged."""
+    """One hand-in as the rule needs it. `net` is the score after deductions and penalty, None until judged; `stopped`: nothing judges it."""
 
     id: int
     number: int
@@ -21,6 +21,7 @@ class Attempt:
     judged: bool
     raw: Decimal | None
     net: Decimal | None
+    stopped: bool = False
 
 
 @dataclass(frozen=True)
@@ -55,16 +56,23 @@ def _time(attempt: Attempt) -> tuple[datetime, int]:
 
 def _best(accepted: Sequence[Attempt]) -> Counting:
     judged = [(attempt.net, attempt) for attempt in accepted if attempt.judged and attempt.net is not None]
-    waiting = len(accepted) - len(judged)
+    without = [attempt for attempt in accepted if not attempt.judged or attempt.net is None]
     if not judged:
-        return Counting(None, f"{count(waiting, 'hand-in')} not judged yet.")
+        return Counting(None, f"{_without(without)}.")
     most = max(net for net, _ in judged)
     best = next(attempt for net, attempt in judged if net == most)
     if len(accepted) == 1:
         return Counting(best.id, f"Hand-in #{best.number} counts: it is the only one.")
-    so_far = f"; {count(waiting, 'hand-in')} not judged yet" if waiting else ""
+    so_far = f"; {_without(without)}" if without else ""
     tie = ", first to reach it" if sum(net == most for net, _ in judged) > 1 else ""
     return Counting(best.id, f"Hand-in #{best.number} counts: it nets most, {number(most)} points{tie}{so_far}.")
+
+
+def _without(attempts: Sequence[Attempt]) -> str:
+    """What is to be said of hand-ins without a score."""
+    stopped = sum(attempt.stopped for attempt in attempts)
+    said = {"not judged yet": len(attempts) - stopped, "stopped before it had a score": stopped}
+    return ", ".join(f"{count(many, 'hand-in')} {words}" for words, many in said.items() if many)
 
 
 def _last(accepted: Sequence[Attempt]) -> Counting:

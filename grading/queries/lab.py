@@ -100,7 +100,7 @@ def outcome(run: Run) -> tuple[str, str]:
     if result is None:
         tones: dict[str, str] = {Run.State.RUNNING: "good", Run.State.CANCELLED: "warn"}
         return state_word(run), tones.get(run.state, "info")
-    kinds = {RunResult.Kind.OK: ("finished", "good"), RunResult.Kind.STUDENT: ("stopped", "warn")}
+    kinds = {RunResult.Kind.OK: ("finished", "good"), RunResult.Kind.STUDENT: ("failed", "warn")}
     return kinds.get(RunResult.Kind(result.kind), ("our fault", "bad"))
 
 

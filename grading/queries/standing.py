@@ -39,6 +39,11 @@ class Entry:
     def accepted(self) -> bool:
         return self.state == Submission.State.ACCEPTED
 
+    @property
+    def stopped(self) -> bool:
+        """It has no score, and its run was cancelled: nothing goes on that would give it one."""
+        return self.score is None and self.run is not None and self.run.state == Run.State.CANCELLED
+
 
 @dataclass(frozen=True)
 class Standing:
@@ -151,6 +156,7 @@ def _standing(component: Component, terms: Terms, entries: tuple[Entry, ...]) ->
             judged=entry.score is not None,
             raw=entry.score.raw if entry.score else None,
             net=entry.score.final if entry.score else None,
+            stopped=entry.stopped,
         )
         for entry in _that_may_count(entries, terms.frozen_at(component))
     ]

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import F, Subquery
+from django.db.models import F, Q, Subquery
 from django.urls import reverse
 
 from courseapp.models import Enrollment, JsonObject
@@ -135,7 +135,8 @@ def section(reader: Enrollment, run: Run | None, beside: Run | None) -> dict[str
 
 def _others(reader: Enrollment, run: Run) -> list[dict[str, Any]]:
     """Runs of the component that have curves: those of the run's own student first, then, for staff, the newest of everybody else."""
-    rows = RunCurves.objects.filter(token=F("run__token"), run__component=run.component_id, run__proposed=False).exclude(run=run)
+    newest = Q(token=F("run__token")) | Q(token=F("run__token") - 1, run__state__in=[Run.State.CANCELLED, Run.State.SUPERSEDED])
+    rows = RunCurves.objects.filter(newest, run__component=run.component_id, run__proposed=False).exclude(run=run)
     if not reader.is_staff:
         rows = rows.filter(Run.owned_by(reader, "run__"))
     whole = rows.defer("data", "run__submission__receipt_text", "run__submission__receipt_signature")

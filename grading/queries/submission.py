@@ -64,7 +64,7 @@ def page(reader: Enrollment, submission: Submission, beside: Run | None = None) 
             "may_rerun": reader.is_staff and standing.autograded and entry.score is None,
             "may_set_points": reader.may_manage and standing.autograded,
             "rerun_url": _rerun_url(reader, submission) if reader.may_manage and entry.score is not None else "",
-            "may_choose": mine and not counts and not frozen and len(accepted) > 1 and entry in accepted,
+            "may_choose": mine and not counts and not frozen and len(accepted) > 1 and entry in accepted and not entry.stopped,
         }
     )
 
@@ -132,6 +132,8 @@ def _live(reader: Enrollment, submission: Submission, runs: list[Run], standing:
         "how": how_it_was_run(result, viewer) if result else None,
         "smoked": result is not None and result.kind == RunResult.Kind.SMOKE,
         "judged_again": result.run.rerun.reason if result and result.run.rerun else "",
+        "ended_without": run if run is not None and not run.is_open and result_of(run) is None else None,
+        "last_words": stream.tail(run, SHOWN) if run is not None and not run.is_open and result_of(run) is None else "",
         "former": former,
         "output_files": _output_rows(submission, result, reader.course.slug) if result else [],
         "earlier": result is not None and result.kind in JUDGED and by_earlier_version(result, component.homework),

@@ -144,6 +144,25 @@ def test_what_a_run_had_printed_before_it_was_stopped_stays(component: Component
 
 
 @pytest.mark.django_db
+def test_a_stopped_run_says_so_on_its_page_and_can_be_compared(component: Component) -> None:
+    one, another = claimed(component), claimed(component)
+    for each in (one, another):
+        write(Stream(each.run, each.token), progress("epoch 7\n", LOSS))
+    execution.finish(another.run, another.token, JUDGED)
+    ada = one.run.submission.enrollment
+    assert services.cancel(run=one.run, by=ada)
+    seen = signed_in(ada).get(page(one.run))
+    text = seen.content.decode()
+    assert '<h2 id="stopped-title">The run was stopped</h2>' in text
+    assert f"Cancelled by {ada.display_name}. It gave no result." in text
+    assert '<pre class="output" tabindex="0">epoch 7\n</pre>' in text
+    assert "Make this one count" not in text
+    assert [other["pk"] for other in seen.context["others"]] == [another.run.pk]
+    assert [other["pk"] for other in signed_in(ada).get(page(another.run)).context["others"]] == [one.run.pk]
+    assert "stopped-title" not in signed_in(ada).get(page(another.run)).content.decode()
+
+
+@pytest.mark.django_db
 def test_the_last_words_of_a_run_without_a_result_stay(component: Component) -> None:
     one = claimed(component)
     stream = Stream(one.run, one.token)

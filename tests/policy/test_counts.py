@@ -1,5 +1,6 @@
 """Which hand-in counts, for work graded by checks and by people, with and without a choice."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -24,6 +25,18 @@ AUTOGRADED = [
     ("one that waits", (attempt(1),), None, Counting(None, "1 hand-in not judged yet.")),
     ("two that wait", (attempt(1), attempt(2)), None, Counting(None, "2 hand-ins not judged yet.")),
     ("the best, not the last", (attempt(1, "40"), attempt(2, "30")), None, Counting(101, "Hand-in #1 counts: it nets most, 40 points.")),
+    (
+        "one that waits and one that was stopped",
+        (attempt(1), replace(attempt(2), stopped=True)),
+        None,
+        Counting(None, "1 hand-in not judged yet, 1 hand-in stopped before it had a score."),
+    ),
+    (
+        "the other one was stopped",
+        (attempt(1, "30"), replace(attempt(2), stopped=True)),
+        None,
+        Counting(101, "Hand-in #1 counts: it nets most, 30 points; 1 hand-in stopped before it had a score."),
+    ),
     (
         "a tie: the earlier",
         (attempt(1, "30"), attempt(2, "40"), attempt(3, "40.00")),
