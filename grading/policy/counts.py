@@ -11,7 +11,7 @@ from grading.policy.words import count, number
 
 @dataclass(frozen=True)
 class Attempt:
-    """One hand-in as the rule needs it. `net` is the score after deductions and penalty, None until judged; `stopped`: nothing judges it."""
+    """One hand-in as the rule needs it. `net` is the score after deductions and penalty, None until judged; `stopped`: it will not be."""
 
     id: int
     number: int
