@@ -29,7 +29,6 @@ from grading.runner.outcome import Outcome
 
 BARS_MS = {50: 6.0, 95: 15.0}
 PEOPLE = 60
-HOLDS_S = (2.0, 4.0)
 MINUTES = 1000
 WALL_S = 600
 _DONE = Outcome("ok", Decimal(1), Decimal(1), 1.0)
@@ -63,16 +62,16 @@ class Claims:
         )
 
 
-def run(*, queued: int, claimants: int, seconds: float, say: Callable[[str], None]) -> list[Claims]:
+def run(*, queued: int, claimants: int, seconds: float, hold: float, say: Callable[[str], None]) -> list[Claims]:
     call_command("migrate", interactive=False, verbosity=0)
     _prepare(queued)
     gpus = [Device(f"fake-bench-{number}", "fake") for number in range(claimants)]
     slots.report("bench", gpus, in_use=frozenset(), faults={})
-    say(f"{claimants} claimants on {queued} queued runs for {seconds:.0f} s.")
+    say(f"{claimants} claimants on {queued} queued runs for {seconds:.0f} s, which have each for about {hold:g} s.")
     connections.close_all()
     # A process for each, as workers are: threads of one would wait for each other's interpreter, and not for the database.
     with ProcessPoolExecutor(claimants, multiprocessing.get_context("fork")) as pool:
-        times = [one for found in pool.map(_claim, [gpu.uuid for gpu in gpus], [seconds] * claimants) for one in found]
+        times = [one for found in pool.map(_claim, [gpu.uuid for gpu in gpus], [seconds] * claimants, [hold] * claimants) for one in found]
     return [
         Claims(
             machine=machine(),
@@ -115,19 +114,19 @@ def _waiting(submission: Submission, at: datetime) -> Run:
     return Run(**owns, bundle=bundle, queue="gpu", seed=1, created_at=at, not_before=at)
 
 
-def _claim(uuid: str, seconds: float) -> list[float]:
-    """Milliseconds of every claim of this slot's claimant."""
+def _claim(uuid: str, seconds: float, hold: float) -> list[float]:
+    """Milliseconds of every claim of this slot's claimant, who has each run for about `hold` seconds."""
     times: list[float] = []
     draw = random.Random(uuid)  # noqa: S311 - a load, not a secret
     end = time.monotonic() + seconds
-    time.sleep(draw.uniform(0, HOLDS_S[1]))
+    time.sleep(draw.uniform(0, hold))
     try:
         while time.monotonic() < end:
             began = time.monotonic()
             claimed = claims.claim("gpu", uuid, slot=uuid)
             times.append((time.monotonic() - began) * 1000)
             assert claimed is not None
-            time.sleep(draw.uniform(*HOLDS_S))
+            time.sleep(draw.uniform(2 / 3 * hold, 4 / 3 * hold))
             GpuSlot.objects.filter(uuid=uuid).update(seen_at=database_now())
             execution.finish(claimed.run, claimed.token, _DONE)
             slots.release(uuid, claimed.run)

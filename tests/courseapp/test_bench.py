@@ -73,6 +73,33 @@ def test_a_storm_loses_nothing(tmp_path: Path, torch_runtime: Runtime) -> None:
     assert 0 < storm["p50_ms"] <= storm["p95_ms"] <= storm["p99_ms"] <= storm["worst_ms"]
 
 
+def test_claims_are_measured_and_nothing_is_exceeded(tmp_path: Path) -> None:
+    command = [
+        sys.executable,
+        "manage.py",
+        "bench",
+        "claim",
+        "--json",
+        "--queued",
+        "12",
+        "--claimants",
+        "3",
+        "--seconds",
+        "2",
+        "--hold",
+        "0.3",
+    ]
+    command += ["--database-url", f"sqlite:///{tmp_path / 'claims.sqlite3'}"]
+    environ = {key: value for key, value in os.environ.items() if key != "DATABASE_URL"}
+    environ |= {"DATA_DIR": str(tmp_path), "DJANGO_SETTINGS_MODULE": "courseapp.settings"}
+    done = subprocess.run(command, cwd=settings.BASE_DIR, env=environ, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+    (claims,) = json.loads(done.stdout)
+    assert (claims["claimants"], claims["queued"], claims["wrong"], claims["database"]) == (3, 12, [], "sqlite")
+    assert claims["claims"] >= 3
+    assert 0 < claims["p50_ms"] <= claims["p95_ms"] <= claims["worst_ms"]
+
+
 @pytest.mark.sandbox
 def test_starts_are_measured_on_a_worker_and_on_a_slot(tmp_path: Path, torch_runtime: Runtime) -> None:
     """Only that it measures: how quick it is says nothing on a machine that runs tests."""

@@ -16,7 +16,7 @@ Measured = Sequence[bench_upload.Row] | Sequence[bench_storm.Storm] | Sequence[b
 BENCHMARKS: dict[str, tuple[Callable[..., Measured], tuple[str, ...]]] = {
     "upload": (bench_upload.run, ("uploads", "queued")),
     "storm": (bench_storm.run, ("students", "seconds")),
-    "claim": (bench_claim.run, ("queued", "claimants", "seconds")),
+    "claim": (bench_claim.run, ("queued", "claimants", "seconds", "hold")),
     "starts": (bench_starts.run, ("runs",)),
 }
 
@@ -44,6 +44,7 @@ class Command(BaseCommand):
         claim.add_argument("--queued", type=int, default=3000, help="runs that wait (default 3000)")
         claim.add_argument("--claimants", type=int, default=50, help="slots that are claimed for (default 50)")
         claim.add_argument("--seconds", type=float, default=30, help="for so long (default 30)")
+        claim.add_argument("--hold", type=float, default=3, help="seconds that each run is held for, about (default 3)")
         starts = benchmarks.add_parser("starts", help="from an upload, and from a run's end, to the claim of the next, on PostgreSQL")
         starts.add_argument("--runs", type=int, default=40, help="how many of each (default 40)")
         for each in (upload, storm, claim, starts):
