@@ -588,7 +588,9 @@ class Run:
 def _share(spec: CheckSpec, header: Mapping[str, Any]) -> Decimal:
     """All points, none, or the share of the seeds that passed, in hundredths."""
     seeds, passes = header["seeds"], header["passes"]
-    return spec.points if passes == seeds else (spec.points * passes / seeds).quantize(Decimal("0.01"), ROUND_HALF_EVEN)
+    if passes in {0, seeds}:
+        return spec.points if passes else Decimal(0)
+    return (spec.points * passes / seeds).quantize(Decimal("0.01"), ROUND_HALF_EVEN)
 
 
 def _not_run(spec: CheckSpec) -> CheckResult:

@@ -42,6 +42,7 @@ from grading.models import (
     RunLog,
     RunResult,
 )
+from grading.policy.minutes import charged
 from grading.queries import lab as queries
 from grading.queries import queue as queue_queries
 from grading.queries import runs as run_queries
@@ -571,7 +572,7 @@ def test_from_start_to_end_on_a_slot_and_what_is_stopped_gives_it_back(site: Sit
     assert RunCurves.objects.get(run=result.run).data["lines"] == 1
     assert result.run.finished_at
     assert result.run.claimed_at
-    assert GpuUse.objects.get().charged_s == round((result.run.finished_at - result.run.claimed_at).total_seconds())
+    assert GpuUse.objects.get().charged_s == charged((result.run.finished_at - result.run.claimed_at).total_seconds())
     long = started(component, ada, files=[sent(text=TRAINS)], arguments="50")
     eventually(lambda: RunCurves.objects.filter(run__lab=long).exists(), 30, "it is at work")
     began = time.monotonic()

@@ -557,4 +557,4 @@ def test_scratch_space_is_given_back_when_its_process_ends(judge_here: Judge, ru
     over.set()
     watching.join()
     assert (outcome.kind, outcome.points) == ("ok", Decimal(8))
-    assert most[0] < 500  # eight times 120 otherwise
+    assert most[0] < 750  # eight times 120 otherwise; what other processes of the machine share is in it
