@@ -165,10 +165,20 @@ def npm_folder(package: str) -> str:
 
 @register.inclusion_tag("components/_by_hour.html")
 def by_hour(
-    labels: Sequence[str], values: Sequence[float | None], shown: Sequence[str], tops: Sequence[float | None] = (), *, said: str
+    labels: Sequence[str],
+    values: Sequence[float | None],
+    shown: Sequence[str],
+    tops: Sequence[float | None] = (),
+    *,
+    highest: str = "",
+    said: str,
 ) -> dict[str, Any]:
-    """A value for each hour as bars, oldest first; `shown` is each in words. `tops`: a mark above each bar, such as the longest."""
-    most = max((value for value in (*values, *tops) if value), default=0) or 1
+    """A value for each hour as bars, oldest first; `shown` is each in words. `tops`: a mark above each bar, such as the longest.
+
+    `highest` is the highest of them all in words, with its unit: a line at its height is labelled so.
+    """
+    most = max((value for value in (*values, *tops) if value), default=0)
+    highest, most = highest if most else "", most or 1
     width = 320 / max(len(values), 1)
     bars = [
         {
@@ -188,4 +198,4 @@ def by_hour(
         if i % 6 == 0
     ]
     listed = ", ".join(bar["title"] or "" for bar, value in zip(bars, values, strict=True) if value)
-    return {"bars": bars, "marks": marks, "said": f"{said}. {listed or 'nothing'}."}
+    return {"bars": bars, "marks": marks, "highest": highest, "said": f"{said}. {listed or 'nothing'}."}

@@ -17,6 +17,11 @@ class QueuePause(models.Model):
     def __str__(self) -> str:
         return f"{self.pool}: {self.reason}"
 
+    @property
+    def sentence(self) -> str:
+        """The reason, ended, so that others may follow it."""
+        return self.reason if self.reason.endswith((".", "!", "?", "…")) else f"{self.reason}."
+
 
 class RunIncident(models.Model):
     """A claim that did not go as it should; kept as a row, since whose memory would count it may be what died. Append-only."""

@@ -118,6 +118,14 @@ class Day:
         return [hour.median_s for hour in self.hours]
 
     @property
+    def most_ended(self) -> str:
+        return str(max((hour.ended for hour in self.hours), default=0))
+
+    @property
+    def longest_wait(self) -> str:
+        return duration(self.longest_s)
+
+    @property
     def longest(self) -> list[float | None]:
         return [hour.longest_s for hour in self.hours]
 

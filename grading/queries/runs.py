@@ -148,7 +148,7 @@ def _explain(run: Run, zone: ZoneInfo, here: Scene, turn: turns.Turn | None) -> 
     if (pause := here.pauses.get(turns.pool(run.queue))) is not None:
         return (
             "paused",
-            f"The queue is paused by the staff: {pause.reason.rstrip('. ')}. {yours} is safe, and runs by itself afterwards.",
+            f"The queue is paused by the staff: {pause.sentence} {yours} is safe, and runs by itself afterwards.",
         )
     serving = [host for host in here.hosts if run.queue in host.queues]
     alive = [host for host in serving if host.seen_at > now - HOST_SILENT_AFTER]

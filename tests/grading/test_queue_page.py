@@ -101,13 +101,14 @@ def test_a_paused_queue_is_not_claimed_from_and_says_why(component: Component, c
     assert sent(ta, "pools/gpu/pause/", reason="Not mine to say.") == 404
     assert sent(instructor, "pools/gpu/pause/", reason=" ") == 400
     assert not QueuePause.objects.exists()
-    assert sent(instructor, "pools/gpu/pause/", reason="The driver is updated.") == 302
+    assert sent(instructor, "pools/gpu/pause/", reason="Driver update until noon") == 302
     assert claims.claim("gpu", "w", slot=SLOT.uuid) is None
     place = run_queries.wait(waiting, course.zone)
     assert place is not None
-    words = "The queue is paused by the staff: The driver is updated. Your hand-in is safe, and runs by itself afterwards."
+    words = "The queue is paused by the staff: Driver update until noon. Your hand-in is safe, and runs by itself afterwards."
     assert (place.kind, place.message) == ("paused", words)
-    assert "The driver is updated." in shown(waiting.enrollment)
+    assert "Driver update until noon.</b> What runs goes on" in shown(waiting.enrollment)
+    assert "Driver update until noon.</b> By I" in shown(ta)
     assert {row.run.queue: row.starts for row in queries.live(ta, "1")["page"]} == {"gpu": "Paused", "cpu": "Its turn"}
     claimed = claims.claim("cpu", "w")
     assert claimed is not None
