@@ -256,7 +256,7 @@ def work_once(
     """
     reason = refusal(slot)
     if reason:
-        log.warning("Queue %s is left alone: %s", queue, reason)
+        log.warning("Queue %s%s is left alone: %s", queue, f", slot {slot}" if slot else "", reason)
         return Work.UNAVAILABLE
     sort_by_runtime(queue)
     claimed = claim(queue, worker, slot=slot, min_age=min_age)
