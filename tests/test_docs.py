@@ -6,9 +6,14 @@ import re
 from dataclasses import fields
 from pathlib import Path
 
+from django.core.management import get_commands
+
+from courseapp import metrics as web_metrics
 from grading.policy.late import SETTINGS
+from grading.queries import metrics
 from grading.runner import manifest
 from grading.runner.limits import Limits
+from grading.services import monitoring
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -34,6 +39,20 @@ def test_every_make_target_of_the_readme_exists() -> None:
     named = set(re.findall(r"make ([a-z-]+)", (ROOT / "README.md").read_text()))
     assert {"demo", "test", "check", "install", "help"} <= named
     assert named <= targets
+
+
+def test_every_command_of_the_pages_exists() -> None:
+    text = "\n".join(page.read_text() for page in (ROOT / "docs").glob("*.md"))
+    named = set(re.findall(r"(?:(?:`|^|/)manage\.py|^manage) ([a-z_]+)", text, re.MULTILINE))
+    assert {"workers", "runner_host", "install_runtime", "backup"} <= named
+    assert sorted(named - set(get_commands())) == []
+
+
+def test_every_number_of_the_operations_page_is_one_that_the_site_has() -> None:
+    sources = "".join(inspect.getsource(module) for module in (metrics, web_metrics, monitoring))
+    named = set(re.findall(r"\bcourseapp_[a-z_]+", (ROOT / "docs" / "operations.md").read_text()))
+    assert {"courseapp_gpu_slots", "courseapp_runner_host_seen_seconds"} <= named
+    assert sorted(name for name in named if f'"{name.removesuffix("_total")}' not in sources) == []
 
 
 def test_every_key_of_a_homework_is_on_its_page() -> None:
