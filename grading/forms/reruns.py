@@ -5,11 +5,13 @@ from decimal import Decimal
 from typing import Any
 
 from django import forms
+from django.core.exceptions import ValidationError
 from django.core.files.uploadedfile import UploadedFile
 from django.http import QueryDict
 
 from grading.forms.handin import ManyFilesField
 from grading.models import Submission
+from grading.policy.words import count
 from grading.queries.reruns import Choice
 
 SCOPES = {
@@ -59,6 +61,15 @@ class RerunForm(forms.Form):
             return one.earlier if scope == "earlier" else one.counts if scope == "counting" else True
 
         return [one.submission for one in self._free if wanted(one)]
+
+    def clean_scope(self) -> str:
+        scope: str = self.cleaned_data["scope"]
+        if scope != "chosen" and (ticked := len(self._of("chosen"))):
+            are, them = ("is", "it") if ticked == 1 else ("are", "them")
+            raise ValidationError(
+                f"{count(ticked, 'hand-in')} {are} ticked, but “{SCOPES[scope]}” is chosen: choose “{SCOPES['chosen']}”, or untick {them}."
+            )
+        return scope
 
     @property
     def submissions(self) -> list[Submission]:

@@ -88,7 +88,10 @@ class Case:
 
 @dataclass(frozen=True)
 class Comparison:
-    """`may_apply`: accepting can put the new result in the old one's place. `advised`: it is ticked until staff say otherwise."""
+    """`may_apply`: accepting can put the new result in the old one's place. `advised`: it is ticked until staff say otherwise.
+
+    `stands`: points set by hand, which nothing of it changes; the `difference` is None then.
+    """
 
     reason: Reason
     difference: Decimal | None

@@ -41,14 +41,16 @@ def test_a_ta_reruns_a_subset_and_accepts_the_differences(page: Page, site: Site
     expect(page.get_by_role("heading", name="Rerun, practice")).to_be_visible()
     assert_accessible(page)
     names = tick(page)
-    page.get_by_label("Those ticked below").check()
     page.get_by_label("Reason").fill("The file was saved with the wrong indentation; we repaired it.")
+    page.get_by_role("button", name="Run a sample").click()
+    expect(page.get_by_text(f"{CHOSEN} hand-ins are ticked, but “")).to_be_visible()
+    assert_accessible(page)
     page.get_by_text("Repaired code").click()
+    page.get_by_label("Taken off for the repair").fill("2")
     page.get_by_label("Files to use instead").set_input_files(
         {"name": "mlp.py", "mimeType": "text/x-python", "buffer": CORRECT.read_bytes()}
     )
-    page.get_by_label("Taken off for the repair").fill("2")
-    page.get_by_role("button", name="Run a sample").click()
+    page.get_by_role("button", name="Run those ticked").click()
 
     expect(page.get_by_role("heading", name="A sample of 5 is judged")).to_be_visible(timeout=RUN_MS)
     assert_accessible(page)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from django.conf import LazySettings
 from django.core.files.storage import default_storage
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.urls import reverse
 from pytest_django import DjangoAssertNumQueries
@@ -246,7 +247,7 @@ def test_after_publishing_a_loss_is_flagged_and_not_ticked(component: Component,
     assert (making.score(one), making.score(two)) == (10, 10)
 
 
-def test_points_set_by_hand_are_flagged_and_never_overwritten(component: Component, ta: Enrollment) -> None:
+def test_points_set_by_hand_are_flagged_and_never_overwritten(component: Component, ta: Enrollment, client: Client) -> None:
     ada, bob = judged(component, "ada", 4), judged(component, "bob", 4)
     byhand.set_points(submission=ada, points=Decimal("7.5"), reason="The idea is right.", by=ta)
     assert (making.score(ada), making.score(bob)) == (7.5, 4)
@@ -415,8 +416,17 @@ def test_a_ta_chooses_on_the_page_and_downloads_the_table(component: Component, 
     assert "earlier version of the autograder" not in page
     refused = client.post(new, {"scope": "chosen", "reason": "Again."})
     assert (refused.status_code, "Choose at least one hand-in" in refused.content.decode()) == (400, True)
-    for scope, expected in (("chosen", [newer]), ("counting", [ada, bob]), ("all", [ada, newer, bob])):
-        answer = client.post(new, {"scope": scope, "reason": "=Again.", "hand_in": [newer.pk]})
+    for ticked, sentence in (
+        ([newer.pk], "1 hand-in is ticked, but “All that count” is chosen: choose “Those ticked below”, or untick it."),
+        ([ada.pk, bob.pk], "2 hand-ins are ticked, but “All that count” is chosen: choose “Those ticked below”, or untick them."),
+    ):
+        refused = client.post(new, {"scope": "counting", "reason": "Again.", "hand_in": ticked})
+        assert (refused.status_code, sentence in refused.content.decode(), Rerun.objects.exists()) == (400, True, False)
+    answer = client.post(new, {"scope": "counting", "reason": "", "repaired": SimpleUploadedFile("answer.py", b"x = 1")})
+    assert (answer.status_code, "The chosen files were not kept: choose them again." in answer.content.decode()) == (400, True)
+    below = ["counting", "chosen"]  # the button below the list says so itself, after what is chosen above
+    for scope, ticked, expected in (("counting", [], [ada, bob]), ("all", [], [ada, newer, bob]), (below, [newer.pk], [newer])):
+        answer = client.post(new, {"scope": scope, "reason": "=Again.", "hand_in": ticked})
         rerun = Rerun.objects.latest("pk")
         assert answer["Location"] == reverse("rerun", args=[component.homework.course.slug, rerun.pk])
         assert [item.submission for item in rerun.items.all()] == expected
