@@ -76,13 +76,14 @@ class CheckChange:
 
 @dataclass(frozen=True)
 class Case:
-    """One hand-in of a rerun. `missing` says why there is no new result. `published`: its student knows the old score for good."""
+    """One hand-in of a rerun. `missing` says why there is no new result. `by_hand`: the points that staff set in the place of the checks'.
+    `published`: its student knows the old score for good."""
 
     old: Judgement | None
     new: Judgement | None
     missing: Literal["", "waits", "unjudged", "stopped"] = ""
     patched: bool = False
-    by_hand: bool = False
+    by_hand: Decimal | None = None
     published: bool = False
 
 
@@ -98,6 +99,7 @@ class Comparison:
     changes: tuple[CheckChange, ...]
     may_apply: bool
     advised: bool
+    stands: Decimal | None = None
     flags: tuple[str, ...] = ()
 
     @property
@@ -112,29 +114,30 @@ class Comparison:
 def compare(case: Case, *, tolerances: Mapping[str, Decimal], changed: Collection[str] = ()) -> Comparison:
     """The old and the new result of one hand-in. `tolerances`: points by check id, of the checks that declare one; `changed`: the ids of
     the checks whose own code or settings are other ones now."""
-    old, new = case.old, case.new
+    old, new, stands = case.old, case.new, case.by_hand
+    difference = new.net - old.net if new is not None and old is not None and stands is None else None
+    overtaken = old is not None and new is not None and old.run > new.run
+    flags = tuple(_flags(case, None if overtaken else difference))
     if new is None:
-        return Comparison(case.missing or "waits", None, (), may_apply=False, advised=False, flags=_flags(case, None))
-    if old is not None and old.run > new.run:
-        return Comparison("overtaken", new.net - old.net, (), may_apply=False, advised=False, flags=_flags(case, None))
+        return Comparison(case.missing or "waits", None, (), may_apply=False, advised=False, stands=stands, flags=flags)
+    if overtaken:
+        return Comparison("overtaken", difference, (), may_apply=False, advised=False, stands=stands, flags=flags)
+    may = stands is None
     if old is None:
-        return Comparison("first", None, (), may_apply=not case.by_hand, advised=not case.by_hand, flags=_flags(case, None))
+        return Comparison("first", None, (), may_apply=may, advised=may, stands=stands, flags=flags)
     changes = tuple(_changes(old, new, tolerances, changed))
-    difference = new.net - old.net
     reason = _reason(case, old, new, changes)
-    may = not case.by_hand
-    loses = difference < 0 and (case.published or reason == "patched")  # who repairs code means to help
+    loses = difference is not None and difference < 0 and (case.published or reason == "patched")  # who repairs code means to help
     advised = may and reason not in {"noise", "unsteady"} and not loses
-    return Comparison(reason, difference, changes, may, advised, _flags(case, difference))
+    return Comparison(reason, difference, changes, may, advised, stands, flags)
 
 
-def _flags(case: Case, difference: Decimal | None) -> tuple[str, ...]:
-    flags = []
-    if case.by_hand:
-        flags.append("Graded by hand: that score stands")
+def _flags(case: Case, difference: Decimal | None) -> Iterable[str]:
+    if case.by_hand is not None:
+        would = f"; the checks would give {number(case.new.net)}" if case.new else ""
+        yield f"{number(case.by_hand)} by hand stands{would}"
     if case.published and difference is not None and difference < 0:
-        flags.append("Falls after publishing")
-    return tuple(flags)
+        yield "Falls after publishing"
 
 
 def _reason(case: Case, old: Judgement, new: Judgement, changes: Sequence[CheckChange]) -> Reason:
@@ -183,25 +186,35 @@ def _words(was: Scored, now: Scored, *, own_code: bool) -> str:
 
 @dataclass(frozen=True)
 class Totals:
-    """A rerun in numbers. `mean` is of the differences that there are."""
+    """A rerun in numbers; each row is one of them. What goes up, down, stays or is a first score are rows that may be accepted, and `mean`
+    is of their differences."""
 
     up: int
     down: int
     same: int
     first: int
+    by_hand: int
+    overtaken: int
     waiting: int
     unjudged: int
     mean: Decimal | None
 
+    @property
+    def begun(self) -> bool:
+        """Whether there is anything to be said yet."""
+        return any((self.up, self.down, self.same, self.first, self.by_hand, self.overtaken, self.unjudged))
+
 
 def totals(rows: Iterable[Comparison]) -> Totals:
     found = list(rows)
-    differences = [row.difference for row in found if row.difference is not None and row.reason != "overtaken"]
+    differences = [row.difference for row in found if row.may_apply and row.difference is not None]
     return Totals(
         up=sum(one > 0 for one in differences),
         down=sum(one < 0 for one in differences),
         same=sum(one == 0 for one in differences),
-        first=sum(row.reason == "first" for row in found),
+        first=sum(row.may_apply and row.reason == "first" for row in found),
+        by_hand=sum(row.stands is not None and row.reason not in {*WITHOUT_RESULT, "overtaken"} for row in found),
+        overtaken=sum(row.reason == "overtaken" for row in found),
         waiting=sum(row.reason == "waits" for row in found),
         unjudged=sum(row.reason in {"unjudged", "stopped"} for row in found),
         mean=sum(differences, Decimal(0)) / len(differences) if differences else None,

@@ -88,7 +88,8 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """`rows` have the largest losses first. `version` changes when any of them does."""
+    """`rows` have the largest losses first, and last those that wait or are not asked for yet. `totals` are of those that were accepted,
+    once it was. `version` changes when any row does."""
 
     rows: Sequence[Row]
     totals: Totals
@@ -134,10 +135,7 @@ def table(rerun: Rerun) -> Table:
     checks = Check.objects.filter(component=rerun.component_id)
     tolerances = {check.check_id: check.tolerance for check in checks}
     differences = _changed(before.values(), newest.values())
-    newest_by_hand = (
-        PointsByHand.objects.filter(submission__rerun_items__rerun=rerun).order_by().values("submission").annotate(newest=Max("pk"))
-    )
-    by_hand = points_by_hand(list(newest_by_hand.values_list("newest", flat=True)))
+    by_hand = _by_hand(rerun)
     patched, published = rerun.files.exists(), rerun.component.published_at is not None
     found = []
     for item in items:
@@ -150,13 +148,29 @@ def table(rerun: Rerun) -> Table:
             new=of_after,
             missing=_missing(run, after),
             patched=patched,
-            by_hand=item.submission_id in by_hand,
+            by_hand=by_hand.get(item.submission_id),
             published=published,
         )
         old_points, new_points = (one.net if one else None for one in (of_before, of_after))
         found.append(Row(item, old, run, after, old_points, new_points, compare(case, tolerances=tolerances, changed=differences.checks)))
-    found.sort(key=lambda row: (row.comparison.difference or Decimal(0), row.submission.enrollment.sort_name, row.submission.number))
-    return Table(found, totals(row.comparison for row in found), differences, _version(rerun, found))
+    found.sort(key=_place)
+    counted = [row.comparison for row in found if row.item.applied or rerun.state != Rerun.State.ACCEPTED]
+    return Table(found, totals(counted), differences, _version(rerun, found))
+
+
+def _place(row: Row) -> tuple[bool, bool, Decimal, str, int]:
+    comparison = row.comparison
+    student = row.submission.enrollment.sort_name
+    return row.run is None, comparison.reason == "waits", comparison.difference or Decimal(0), student, row.submission.number
+
+
+def _by_hand(rerun: Rerun) -> dict[int, Decimal]:
+    """By hand-in, the points set by hand; of a decided rerun, those of when it was decided."""
+    rows = PointsByHand.objects.filter(submission__rerun_items__rerun=rerun)
+    if rerun.decided_at is not None:
+        rows = rows.filter(created_at__lte=rerun.decided_at)
+    newest = rows.order_by().values("submission").annotate(newest=Max("pk")).values_list("newest", flat=True)
+    return {pk: row.points for pk, row in points_by_hand(list(newest)).items() if row.points is not None}
 
 
 def _before(rerun: Rerun, items: Sequence[RerunItem]) -> dict[int, RunResult]:

@@ -135,7 +135,7 @@ def test_a_student_reaches_nothing_of_a_proposal(component: Component, ta: Enrol
     assert b"Again." not in client.get(reverse("submission", args=[component.homework.course.slug, submission.pk])).content
 
 
-def test_a_sample_comes_first_then_the_rest_then_the_chosen_rows_count(component: Component, ta: Enrollment) -> None:
+def test_a_sample_comes_first_then_the_rest_then_the_chosen_rows_count(component: Component, ta: Enrollment, client: Client) -> None:
     made = [judged(component, name, points) for name, points in zip(NAMES, (10, 4, 6, 10, 0, 10, 4), strict=True)]
     making.load_other_checks(component)
     rerun = reruns.start(component=component, submissions=made, by=ta, reason="Stricter.")
@@ -145,7 +145,20 @@ def test_a_sample_comes_first_then_the_rest_then_the_chosen_rows_count(component
     new = dict(zip([one.pk for one in made], (4, 10, 6, 10, 4, 6, 4), strict=True))
     judge(new)
     with pytest.raises(reruns.RerunError, match="Only a sample has been judged"):
+    assert ta.user is not None
+    client.force_login(ta.user)
+    live_page = reverse("rerun-live", args=[component.homework.course.slug, rerun.pk])
+    assert [row.item.sample for row in queries.table(rerun).rows] == [True] * 5 + [False] * 2
+    page = client.get(live_page).content.decode()
+    assert ('<p role="status">No result yet.</p>' in page, "0 up" in page) == (True, False)
+    claimed = claims.claim("cpu", "w")
+    assert claimed is not None
+    assert claimed.run.submission_id is not None
+    execution.finish(claimed.run, claimed.token, making.outcome(new[claimed.run.submission_id]))
+    order = [(row.submission.pk == claimed.run.submission_id, row.item.sample) for row in queries.table(rerun).rows]
+    assert order == [(True, True)] + [(False, True)] * 4 + [(False, False)] * 2
         accept_advised(rerun, ta)
+    assert [row.item.sample for row in queries.table(rerun).rows] == [True] * 5 + [False] * 2
     assert reruns.go_on(rerun=rerun, by=ta) == 2
     assert reruns.go_on(rerun=rerun, by=ta) == 0
     with pytest.raises(reruns.RerunError, match="2 hand-ins not judged yet; wait for them, or stop them first"):
@@ -167,6 +180,7 @@ def test_a_sample_comes_first_then_the_rest_then_the_chosen_rows_count(component
     later = queries.table(Rerun.objects.get(pk=rerun.pk))
     assert [(points(row), row.item.applied) for row in later.differing] == [(-6, False), (-4, False), (4, True), (6, True)]
     for act in (reruns.discard, reruns.go_on, reruns.stop):
+    assert (later.totals.up, later.totals.down, later.totals.same, later.totals.mean) == (2, 0, 0, Decimal(5))
         with pytest.raises(reruns.RerunError, match=r"was accepted by Tom already\. Nothing was changed\."):
             act(rerun=rerun, by=ta)
     with pytest.raises(reruns.RerunError, match="was accepted by Tom already"):
@@ -256,11 +270,19 @@ def test_points_set_by_hand_are_flagged_and_never_overwritten(component: Compone
     judge(10)
     table = queries.table(rerun)
     assert [(row.submission, row.comparison.may_apply, row.comparison.flags) for row in table.rows] == [
-        (ada, False, ("Graded by hand: that score stands",)),
+        (ada, False, (stands,)),
+    stands = "7.5 by hand stands; the checks would give 10"
         (bob, True, ()),
     ]
     with pytest.raises(reruns.RerunError, match="no new result that may count: Ada #1"):
         reruns.accept(rerun=rerun, by=ta, items={row.item.pk for row in table.rows}, seen=table.version)
+    assert (table.totals.up, table.totals.by_hand, table.totals.mean) == (1, 1, 6)
+    assert ta.user is not None
+    client.force_login(ta.user)
+    url = reverse("rerun", args=[component.homework.course.slug, rerun.pk])
+    page = client.get(url).content.decode()
+    assert "1 up, 0 down, 0 the same; mean difference +6 points. 1 graded by hand keeps that score.</p>" in page
+    assert ('<td class="num">7.5 by hand</td>' in page, stands in page, page.count("+6")) == (True, True, 2)
     assert accept_advised(rerun, ta).applied == 1
     assert (making.score(ada), making.score(bob)) == (7.5, 10)
     line = live(ada.enrollment, ada)["score"].lines[0]
@@ -269,7 +291,11 @@ def test_points_set_by_hand_are_flagged_and_never_overwritten(component: Compone
     assert making.score(ada) == 4
     assert [mail.subject for mail in OutboxMail.objects.filter(subject__contains="by hand")] == [
         "Homework 1, practice: hand-in #1 was graded by hand"
-    ] * 2
+    byhand.set_points(submission=bob, points=Decimal(5), reason="Half of it.", by=ta)
+    later = client.get(url).content.decode()  # as it was when it was decided
+    assert "Of the accepted: 1 up, 0 down, 0 the same; mean difference +6 points.</p>" in later
+    assert (stands in later, "5 by hand" in later.replace(stands, "").replace("7.5 by hand", "")) == (True, False)
+    ] * 3
 
 
 @pytest.mark.parametrize(

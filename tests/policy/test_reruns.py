@@ -47,9 +47,11 @@ def test_each_difference_has_its_reason(new: Judgement, case: dict[str, object],
 
 
 def test_what_staff_graded_by_hand_stands_whatever_the_rerun_found() -> None:
-    found = compared(judged(), judged("0", run=2, autograder="b"), by_hand=True)
-    assert (found.may_apply, found.advised, found.flags) == (False, False, ("Graded by hand: that score stands",))
-    assert not compared(None, judged(), by_hand=True).may_apply
+    found = compared(judged(), judged("0", run=2, autograder="b"), by_hand=D(0), published=True)
+    assert (found.reason, found.difference, found.stands, len(found.changes)) == ("checks", None, D(0), 1)
+    assert (found.may_apply, found.advised, found.flags) == (False, False, ("0 by hand stands; the checks would give 2",))
+    assert not compared(None, judged(), by_hand=D(30)).may_apply
+    assert compared(judged(), None, by_hand=D("30.5")).flags == ("30.5 by hand stands",)
 
 
 def test_a_hand_in_without_a_score_gets_its_first_one() -> None:
@@ -87,7 +89,7 @@ def test_a_time_limit_is_no_noise() -> None:
     assert compare(Case(judged(), new), tolerances={NOISY: D(2)}).reason == "unsteady"
 
 
-def test_totals_count_every_row_once() -> None:
+def test_totals_count_every_row_once_and_a_change_only_where_it_may_be_accepted() -> None:
     rows = [
         compared(judged(), judged("0", run=2, autograder="b")),
         compared(judged("0"), judged("1", run=2, autograder="b")),
@@ -95,6 +97,9 @@ def test_totals_count_every_row_once() -> None:
         compared(None, judged()),
         compared(judged(), None, missing="waits"),
         compared(judged(), None, missing="unjudged"),
+        compared(judged(), judged("0", run=2, autograder="b"), by_hand=D(5)),
+        compared(None, judged(), by_hand=D(5)),
+        compared(judged(run=3), judged("0", run=2)),
     ]
     found = totals(rows)
     assert (found.up, found.down, found.same, found.first, found.waiting, found.unjudged) == (1, 1, 1, 1, 1, 1)
