@@ -221,6 +221,27 @@ def totals(rows: Iterable[Comparison]) -> Totals:
     )
 
 
+def files_used(theirs: Iterable[str], own: Collection[str], *, whose: str) -> str:
+    """How staff's files came into a run of a hand-in with its `own` ones: "with a.py from the staff in the place of yours"."""
+    paths = sorted(theirs)
+    instead, added = [path for path in paths if path in own], [path for path in paths if path not in own]
+    if not instead:
+        return f"with {_listed(added)} from the staff added" if added else ""
+    words = f"with {_listed(instead)} from the staff in the place of {whose}"
+    return f"{words}, and {_listed(added)} added" if added else words
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join(part for part in (", ".join(names[:-1]), names[-1]) if part)
+
+
+def old_and_new(old: Decimal | None, new: Decimal, taken: Decimal) -> str:
+    """Points from the checks, less what is `taken` off for a repair."""
+    before = "none" if old is None else number(old)
+    after = f", after {number(taken)} taken off for the repair" if taken else ""
+    return f"Points from the checks: {before} → {number(new)}{after}."
+
+
 def spread(scores: Sequence[Decimal | None], many: int) -> list[int]:
     """The places of `many` of the scores, evenly chosen from the lowest to the highest; those without a score count as lowest."""
     order = sorted(range(len(scores)), key=lambda at: (scores[at] is not None, scores[at] or Decimal(0), at))

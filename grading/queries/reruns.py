@@ -12,7 +12,7 @@ from django.db.models import Max
 from courseapp import blobs
 from courseapp.models import Enrollment, Role
 from grading.models import Check, Component, PointsByHand, Rerun, RerunItem, Run, RunResult, Submission
-from grading.policy.reruns import Case, Comparison, Judgement, Scored, Totals, compare, totals
+from grading.policy.reruns import Case, Comparison, Judgement, Scored, Totals, compare, files_used, old_and_new, totals
 from grading.queries.runs import JUDGED, judging, result_of, state_word
 from grading.queries.standing import points_by_hand, standings
 from grading.runner.changed import Changed, changed
@@ -281,6 +281,29 @@ def page(rerun: Rerun) -> dict[str, Any]:
         "version": found.version,
         "pulse": beat,
     }
+
+
+@dataclass(frozen=True)
+class JudgedAgain:
+    """What a hand-in's page says of a result of a rerun. `files`: with whose files, where they are not the hand-in's alone; `points`: old
+    and new, for who may see the score."""
+
+    reason: str
+    files: str
+    points: str
+
+
+def judged_again(result: RunResult, submission: Submission, *, own: bool, seen: bool) -> JudgedAgain | None:
+    """Of an accepted rerun's result; None of any other. `own`: its student reads it. Three statements."""
+    rerun = result.run.rerun
+    if rerun is None:
+        return None
+    paths = frozenset(submission.files.values_list("path", flat=True))
+    files = files_used([file.path for file in rerun.files.all()], paths, whose="yours" if own else "the student’s")
+    item = rerun.items.select_related("before__run__bundle", "before__run__rerun").get(submission=submission)
+    possible = submission.component.points
+    old, new = _judgement(item.before, possible) if item.before else None, _judgement(result, possible)
+    return JudgedAgain(rerun.reason, files, old_and_new(old and old.net, new.net, new.taken) if seen else "")
 
 
 def _plain(value: Decimal | None) -> str:

@@ -15,6 +15,7 @@ from grading.policy.visibility import Viewer
 from grading.queries import stream
 from grading.queries.homework import Chip, file_rows, is_frozen, moment_of, score_seen
 from grading.queries.provenance import how_it_was_run
+from grading.queries.reruns import judged_again
 from grading.queries.results import result_card
 from grading.queries.runs import JUDGED, by_earlier_version, result_of, wait
 from grading.queries.standing import Entry, Standing, standing_of
@@ -131,7 +132,7 @@ def _live(reader: Enrollment, submission: Submission, runs: list[Run], standing:
         "card": result_card(result, viewer, moment, score_seen=seen) if result else None,
         "how": how_it_was_run(result, viewer) if result else None,
         "smoked": result is not None and result.kind == RunResult.Kind.SMOKE,
-        "judged_again": result.run.rerun.reason if result and result.run.rerun else "",
+        "judged_again": judged_again(result, submission, own=viewer.owner, seen=seen) if result else None,
         "ended_without": run if run is not None and not run.is_open and result_of(run) is None else None,
         "last_words": stream.tail(run, SHOWN) if run is not None and not run.is_open and result_of(run) is None else "",
         "former": former,

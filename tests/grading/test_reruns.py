@@ -93,8 +93,9 @@ def test_a_rerun_counts_nowhere_until_it_is_accepted(component: Component, ta: E
     assert run_queries.count_earlier(component.homework) == 0
     assert ([(old.run_id, old.points) for old, _ in seen["former"]], seen["judged_again"]) == (
         [(first.pk, 10)],
-        "The bound was too narrow.",
+        queries.JudgedAgain("The bound was too narrow.", "", "Points from the checks: 10 → 4."),
     )
+    assert (before["judged_again"], after["judged_again"]) == (None, None)
     item = rerun.items.get()
     assert item.before is not None
     assert (item.applied, item.before.points) == (True, Decimal(10))
@@ -113,11 +114,12 @@ def test_the_old_result_stays_readable_beside_the_reason(component: Component, t
     url = reverse("submission", args=[component.homework.course.slug, submission.pk])
     page = client.get(url).content.decode()
     former = page[page.index('id="former"') :]
-    assert "The staff had this hand-in judged again: The bound was too narrow." in page
+    assert "The staff had this hand-in judged again: The bound was too narrow.<span>Points from the checks: 10 → 4.</span>" in page
     assert (": 10 of 10 from the checks" in former, "more often" in page) == (True, False)
     Component.objects.filter(pk=component.pk).update(score_release="after_published")
     page = client.get(url).content.decode()
     assert ("of 10 from the checks" in page, 'id="former"' in page) == (False, True)
+    assert ("judged again: The bound was too narrow.</p>" in page, "Points from the checks" in page) == (True, False)
 
 
 def test_a_student_reaches_nothing_of_a_proposal(component: Component, ta: Enrollment) -> None:

@@ -5,7 +5,7 @@ from decimal import Decimal as D
 
 import pytest
 
-from grading.policy.reruns import Case, Comparison, Judgement, Scored, compare, spread, totals
+from grading.policy.reruns import Case, Comparison, Judgement, Scored, compare, files_used, old_and_new, spread, totals
 
 STEADY, NOISY = "forward", "training"
 TOLERANCES = {NOISY: D("0.5")}
@@ -103,8 +103,27 @@ def test_totals_count_every_row_once_and_a_change_only_where_it_may_be_accepted(
     ]
     found = totals(rows)
     assert (found.up, found.down, found.same, found.first, found.waiting, found.unjudged) == (1, 1, 1, 1, 1, 1)
-    assert found.mean == D(-1)
-    assert totals([]).mean is None
+    assert (found.by_hand, found.overtaken, found.mean, found.begun) == (2, 1, D(-1), True)
+    waiting = totals([compared(judged(), None, missing="waits", by_hand=D(5))])
+    assert (waiting.waiting, waiting.by_hand, waiting.mean, waiting.begun) == (1, 0, None, False)
+
+
+@pytest.mark.parametrize(
+    ("theirs", "words"),
+    [
+        ([], ""),
+        (["a.py"], "with a.py from the staff in the place of yours"),
+        (["c.py", "b.py", "a.py"], "with a.py and b.py from the staff in the place of yours, and c.py added"),
+        (["e.py", "d.py", "c.py"], "with c.py, d.py and e.py from the staff added"),
+    ],
+)
+def test_it_is_said_whose_files_ran(theirs: list[str], words: str) -> None:
+    assert files_used(theirs, {"a.py", "b.py"}, whose="yours") == words
+
+
+def test_old_and_new_points_are_told_with_what_a_repair_costs() -> None:
+    assert old_and_new(D(48), D(50), D(0)) == "Points from the checks: 48 → 50."
+    assert old_and_new(None, D("48.5"), D(1)) == "Points from the checks: none → 48.5, after 1 taken off for the repair."
 
 
 def test_a_sample_is_spread_over_the_scores() -> None:
