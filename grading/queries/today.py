@@ -244,13 +244,14 @@ def _entry_events(entry: Entry, part: Part, name: str, course: Course, now: date
     found = [Event(row.received_at, day, name, url, f"Hand-in #{row.number} received, receipt {row.receipt_code}.", tone, chip)]
     run = entry.run
     if run and run.finished_at and run.state in {Run.State.DONE, Run.State.FAILED}:
-        found.append(
-            _run_event(run, entry, part, Event(run.finished_at, _day(run.finished_at, course, now), name, url, f"Run {run.pk} finished."))
-        )
+        said, at = f"Run {run.pk} finished", run.finished_at
+        if run.rerun is not None and run.rerun.decided_at is not None:
+            said, at = f"The staff had hand-in #{row.number} judged again", run.rerun.decided_at
+        found.append(_run_event(run, entry, part, said, Event(at, _day(at, course, now), name, url, f"{said}.")))
     return found
 
 
-def _run_event(run: Run, entry: Entry, part: Part, event: Event) -> Event:
+def _run_event(run: Run, entry: Entry, part: Part, said: str, event: Event) -> Event:
     result = result_of(run)
     if result is None:
         return replace(event, what="Our fault, not yours: the run failed, and staff see it.", chip="not judged", tone="bad")
@@ -259,9 +260,7 @@ def _run_event(run: Run, entry: Entry, part: Part, event: Event) -> Event:
     if part.score is None or entry.score is None:
         return event
     chip, tone = ("recorded", "") if result.recorded else ("", "")
-    return replace(
-        event, what=f"Run {run.pk} finished: {number(result.points)} of {number(result.max_points)} from the checks.", chip=chip, tone=tone
-    )
+    return replace(event, what=f"{said}: {number(result.points)} of {number(result.max_points)} from the checks.", chip=chip, tone=tone)
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from grading.queries import queue as queue_queries
 from grading.queries import reruns as queries
 from grading.queries import runs as run_queries
 from grading.queries.submission import live
-from grading.queries.today import staff_today
+from grading.queries.today import staff_today, student_today
 from grading.runner.changed import Changed
 from grading.services import byhand, reruns, runs
 from tests.grading import making
@@ -145,8 +145,6 @@ def test_a_sample_comes_first_then_the_rest_then_the_chosen_rows_count(component
     assert (rerun.state, len(sample), rerun.runs.count()) == (Rerun.State.SAMPLE, reruns.SAMPLE, reruns.SAMPLE)
     assert {int(making.score(one) or 0) for one in made if one.pk in sample} == {0, 4, 6, 10}
     new = dict(zip([one.pk for one in made], (4, 10, 6, 10, 4, 6, 4), strict=True))
-    judge(new)
-    with pytest.raises(reruns.RerunError, match="Only a sample has been judged"):
     assert ta.user is not None
     client.force_login(ta.user)
     live_page = reverse("rerun-live", args=[component.homework.course.slug, rerun.pk])
@@ -159,8 +157,10 @@ def test_a_sample_comes_first_then_the_rest_then_the_chosen_rows_count(component
     execution.finish(claimed.run, claimed.token, making.outcome(new[claimed.run.submission_id]))
     order = [(row.submission.pk == claimed.run.submission_id, row.item.sample) for row in queries.table(rerun).rows]
     assert order == [(True, True)] + [(False, True)] * 4 + [(False, False)] * 2
-        accept_advised(rerun, ta)
+    judge(new)
     assert [row.item.sample for row in queries.table(rerun).rows] == [True] * 5 + [False] * 2
+    with pytest.raises(reruns.RerunError, match="Only a sample has been judged"):
+        accept_advised(rerun, ta)
     assert reruns.go_on(rerun=rerun, by=ta) == 2
     assert reruns.go_on(rerun=rerun, by=ta) == 0
     with pytest.raises(reruns.RerunError, match="2 hand-ins not judged yet; wait for them, or stop them first"):
@@ -180,9 +180,9 @@ def test_a_sample_comes_first_then_the_rest_then_the_chosen_rows_count(component
     assert run_queries.count_earlier(component.homework) == 5  # those without a difference were not asked for either
 
     later = queries.table(Rerun.objects.get(pk=rerun.pk))
+    assert (later.totals.up, later.totals.down, later.totals.same, later.totals.mean) == (2, 0, 0, Decimal(5))
     assert [(points(row), row.item.applied) for row in later.differing] == [(-6, False), (-4, False), (4, True), (6, True)]
     for act in (reruns.discard, reruns.go_on, reruns.stop):
-    assert (later.totals.up, later.totals.down, later.totals.same, later.totals.mean) == (2, 0, 0, Decimal(5))
         with pytest.raises(reruns.RerunError, match=r"was accepted by Tom already\. Nothing was changed\."):
             act(rerun=rerun, by=ta)
     with pytest.raises(reruns.RerunError, match="was accepted by Tom already"):
@@ -271,13 +271,11 @@ def test_points_set_by_hand_are_flagged_and_never_overwritten(component: Compone
     rerun = reruns.start(component=component, submissions=[ada, bob], by=ta, reason="Milder.")
     judge(10)
     table = queries.table(rerun)
+    stands = "7.5 by hand stands; the checks would give 10"
     assert [(row.submission, row.comparison.may_apply, row.comparison.flags) for row in table.rows] == [
         (ada, False, (stands,)),
-    stands = "7.5 by hand stands; the checks would give 10"
         (bob, True, ()),
     ]
-    with pytest.raises(reruns.RerunError, match="no new result that may count: Ada #1"):
-        reruns.accept(rerun=rerun, by=ta, items={row.item.pk for row in table.rows}, seen=table.version)
     assert (table.totals.up, table.totals.by_hand, table.totals.mean) == (1, 1, 6)
     assert ta.user is not None
     client.force_login(ta.user)
@@ -285,18 +283,20 @@ def test_points_set_by_hand_are_flagged_and_never_overwritten(component: Compone
     page = client.get(url).content.decode()
     assert "1 up, 0 down, 0 the same; mean difference +6 points. 1 graded by hand keeps that score.</p>" in page
     assert ('<td class="num">7.5 by hand</td>' in page, stands in page, page.count("+6")) == (True, True, 2)
+    with pytest.raises(reruns.RerunError, match="no new result that may count: Ada #1"):
+        reruns.accept(rerun=rerun, by=ta, items={row.item.pk for row in table.rows}, seen=table.version)
     assert accept_advised(rerun, ta).applied == 1
     assert (making.score(ada), making.score(bob)) == (7.5, 10)
     line = live(ada.enrollment, ada)["score"].lines[0]
     assert line.why == "set by hand by Tom: The idea is right."
     byhand.set_points(submission=ada, points=None, reason="The checks were mended.", by=ta)
     assert making.score(ada) == 4
-    assert [mail.subject for mail in OutboxMail.objects.filter(subject__contains="by hand")] == [
-        "Homework 1, practice: hand-in #1 was graded by hand"
     byhand.set_points(submission=bob, points=Decimal(5), reason="Half of it.", by=ta)
     later = client.get(url).content.decode()  # as it was when it was decided
     assert "Of the accepted: 1 up, 0 down, 0 the same; mean difference +6 points.</p>" in later
     assert (stands in later, "5 by hand" in later.replace(stands, "").replace("7.5 by hand", "")) == (True, False)
+    assert [mail.subject for mail in OutboxMail.objects.filter(subject__contains="by hand")] == [
+        "Homework 1, practice: hand-in #1 was graded by hand"
     ] * 3
 
 
@@ -348,6 +348,17 @@ def test_a_repair_is_run_in_place_of_the_file_and_costs_its_percent(component: C
     lines = live(submission.enrollment, submission)["score"].lines
     assert [(line.item, line.points) for line in lines] == [("Raw points", 10), ("Repaired by staff before it ran", -2), ("Score", 8)]
     assert lines[1].why == "The import of a missing module was taken out: 20 % of the 10 possible"
+    told = {reader: live(reader, submission)["judged_again"] for reader in (submission.enrollment, ta)}
+    assert told[submission.enrollment] == queries.JudgedAgain(
+        "The import of a missing module was taken out.",
+        "with answer.py from the staff in the place of yours, and helper.py added",
+        "Points from the checks: 0 → 8, after 2 taken off for the repair.",
+    )
+    assert told[ta].files == "with answer.py from the staff in the place of the student’s, and helper.py added"
+    rerun.refresh_from_db()
+    assert rerun.decided_at is not None
+    lately = student_today(submission.enrollment).events[0]
+    assert (lately.at, lately.what) == (rerun.decided_at, "The staff had hand-in #1 judged again: 10 of 10 from the checks.")
     assert set(submission.files.values_list("path", "sha256")) == before
 
 
