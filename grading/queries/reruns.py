@@ -303,7 +303,7 @@ def judged_again(result: RunResult, submission: Submission, *, own: bool, seen: 
     item = rerun.items.select_related("before__run__bundle", "before__run__rerun").get(submission=submission)
     possible = submission.component.points
     old, new = _judgement(item.before, possible) if item.before else None, _judgement(result, possible)
-    return JudgedAgain(rerun.reason, files, old_and_new(old and old.net, new.net, new.taken) if seen else "")
+    return JudgedAgain(rerun.reason, files, old_and_new(old.net if old else None, new.net, new.taken) if seen else "")
 
 
 def _plain(value: Decimal | None) -> str:

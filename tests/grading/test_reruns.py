@@ -276,7 +276,7 @@ def test_points_set_by_hand_are_flagged_and_never_overwritten(component: Compone
         (ada, False, (stands,)),
         (bob, True, ()),
     ]
-    assert (table.totals.up, table.totals.by_hand, table.totals.mean) == (1, 1, 6)
+    assert (table.totals.up, table.totals.by_hand, table.totals.mean) == (1, 1, Decimal(6))
     assert ta.user is not None
     client.force_login(ta.user)
     url = reverse("rerun", args=[component.homework.course.slug, rerun.pk])
