@@ -587,7 +587,7 @@ class Run:
 
 def _share(spec: CheckSpec, header: Mapping[str, Any]) -> Decimal:
     """All points, none, or the share of the seeds that passed, in hundredths."""
-    seeds, passes = header["seeds"], header["passes"]
+    seeds, passes = int(header["seeds"]), int(header["passes"])
     if passes in {0, seeds}:
         return spec.points if passes else Decimal(0)
     return (spec.points * passes / seeds).quantize(Decimal("0.01"), ROUND_HALF_EVEN)
