@@ -43,7 +43,7 @@ def together() -> Iterator[None]:
 
 
 def ask(statement: str, values: Sequence[Any]) -> Answer:
-    """Within `together`. `statement` has %s for each value; moments and days are given as `moment` and `day` make them."""
+    """Within `together`. `statement` has %s for each value; moments and days are given as `connection.ops` adapts them."""
     if connection.vendor != "postgresql":
         cursor = connection.cursor()
         cursor.execute(statement, values)

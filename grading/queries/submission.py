@@ -124,6 +124,7 @@ def _live(reader: Enrollment, submission: Submission, runs: list[Run], standing:
     chips = [Chip("counts", "good")] if standing.counting is entry else []
     chips.append(Chip(entry.lateness.label, "warn" if entry.lateness.late else "good"))
     former = [(one, result_card(one, viewer, moment, score_seen=seen)) for one in results if one.kind in JUDGED and one is not result]
+    ended_without = run if run is not None and not run.is_open and result_of(run) is None else None
     hidden_score = None if seen or result is None or result.kind not in JUDGED else _opens(component.score_release)
     return {
         "submission": submission,
@@ -133,8 +134,8 @@ def _live(reader: Enrollment, submission: Submission, runs: list[Run], standing:
         "how": how_it_was_run(result, viewer) if result else None,
         "smoked": result is not None and result.kind == RunResult.Kind.SMOKE,
         "judged_again": judged_again(result, submission, own=viewer.owner, seen=seen) if result else None,
-        "ended_without": run if run is not None and not run.is_open and result_of(run) is None else None,
-        "last_words": stream.tail(run, SHOWN) if run is not None and not run.is_open and result_of(run) is None else "",
+        "ended_without": ended_without,
+        "last_words": stream.tail(ended_without, SHOWN) if ended_without else "",
         "former": former,
         "output_files": _output_rows(submission, result, reader.course.slug) if result else [],
         "earlier": result is not None and result.kind in JUDGED and by_earlier_version(result, component.homework),
