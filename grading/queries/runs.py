@@ -52,6 +52,11 @@ def result_of(run: Run) -> RunResult | None:
     return getattr(run, "result", None)
 
 
+def has_score(submission: Submission) -> bool:
+    """Whether a run that counts has judged it."""
+    return RunResult.objects.filter(run__submission=submission, run__proposed=False, kind__in=JUDGED).exists()
+
+
 def judging(submissions: Iterable[Submission]) -> dict[int, Judging]:
     """By submission id, for those that have a run; without outputs and single checks, and with bundles and reruns. One statement.
 

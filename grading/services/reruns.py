@@ -19,14 +19,14 @@ from courseapp.formats import filesize
 from courseapp.models import Enrollment
 from courseapp.services import outbox
 from grading import tasks
-from grading.models import Check, Component, Rerun, RerunFile, RerunItem, Run, RunResult, Submission, SubmissionFile
+from grading.models import Check, Component, Rerun, RerunFile, RerunItem, Run, Submission, SubmissionFile
 from grading.policy.reruns import spread
 from grading.policy.visibility import Viewer
 from grading.policy.words import count
 from grading.queries import reruns as queries
 from grading.queries.due import all_terms
 from grading.queries.homework import moment_of, score_seen
-from grading.queries.runs import JUDGED, judging
+from grading.queries.runs import judging
 from grading.queries.standing import standings
 from grading.runner.manifest import MOST_JUDGED_MB
 from grading.services import runs
@@ -268,7 +268,3 @@ def _tell(rerun: Rerun, rows: Sequence[queries.Row]) -> int:
         )
         told += 1
     return told
-
-
-def has_score(submission: Submission) -> bool:
-    return RunResult.objects.filter(run__submission=submission, run__proposed=False, kind__in=JUDGED).exists()

@@ -15,8 +15,8 @@ from grading.forms.byhand import PointsForm
 from grading.queries import comparing
 from grading.queries import stream as streams
 from grading.queries import submission as queries
-from grading.queries.runs import latest
-from grading.services import byhand, reruns, runs
+from grading.queries.runs import has_score, latest
+from grading.services import byhand, runs
 
 _DIGITS = 9  # of a place in a log
 
@@ -60,7 +60,7 @@ def rerun(request: HttpRequest, course: str, pk: int) -> HttpResponse:
     """At once where there is no score yet. Where there is one, the new result is a proposal: TAs and instructors accept it or not."""
     by = staff(request, course)
     submission = access.submission_read(by, pk)
-    if reruns.has_score(submission):
+    if has_score(submission):
         by = manager(request, course)
         component = submission.component
         return redirect(f"{reverse('rerun-new', args=[course, component.homework.slug, component.kind])}?hand_in={submission.pk}")
