@@ -2,10 +2,12 @@
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 from django.conf import settings
@@ -47,6 +49,25 @@ def eventually(condition: Callable[[], bool], seconds: float, what: str) -> None
     while not condition():
         assert time.monotonic() < end, f"after {seconds:.0f} s still not: {what}"
         time.sleep(0.05)
+
+
+def stand_still(process: "subprocess.Popen[bytes]") -> None:
+    """Stop it where it holds no lock on the database; on SQLite, whose only writer it might be, everybody would wait for it."""
+    process.send_signal(signal.SIGSTOP)
+    while connection.vendor == "sqlite" and not _writable():
+        process.send_signal(signal.SIGCONT)
+        time.sleep(0.05)
+        process.send_signal(signal.SIGSTOP)
+
+
+def _writable() -> bool:
+    with closing(sqlite3.connect(connection.settings_dict["NAME"], timeout=2, isolation_level=None)) as database:
+        try:
+            database.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError:
+            return False
+        database.execute("ROLLBACK")
+        return True
 
 
 def children(pid: int) -> list[int]:

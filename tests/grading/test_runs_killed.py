@@ -24,7 +24,7 @@ from grading.models import Run, RunnerHost, RunResult, Submission
 from grading.queries.hosts import hosts
 from grading.services import runs as services
 from tests.grading import making
-from tests.grading.site import LEASE_S, REPOSITORY, Site, children, environment, eventually
+from tests.grading.site import LEASE_S, REPOSITORY, Site, children, environment, eventually, stand_still
 
 ONLY_SERVES = ("--jobs", "0")  # and sweeps, but leaves executing to the workers
 SLOW = """
@@ -140,7 +140,7 @@ def test_a_runner_host_that_stands_still_only_delays_a_workers_run(site: Site, t
     site.worker()
     run = hand_in(tmp_path)
     eventually(lambda: at_work(run), 60, "at work")
-    host.send_signal(signal.SIGSTOP)
+    stand_still(host)
     time.sleep(1.5 * LEASE_S)
     assert (execution.sweep(), state(run)) == ([], "running")
     host.send_signal(signal.SIGCONT)
@@ -154,7 +154,7 @@ def test_a_runner_host_that_stood_still_with_a_run_of_its_own_records_it_once(si
     host = site.host()
     run = hand_in(tmp_path)
     eventually(lambda: at_work(run), 60, "at work")
-    host.send_signal(signal.SIGSTOP)
+    stand_still(host)
     eventually(lambda: bool(execution.sweep()) or state(run) == "queued", 30, "given back")
     host.send_signal(signal.SIGCONT)
     eventually(lambda: state(run) == "done", 60, "done")
@@ -193,7 +193,7 @@ def test_a_worker_that_slept_longer_than_its_lease_records_nothing(site: Site, t
     worker = site.worker()
     run = hand_in(tmp_path)
     eventually(lambda: at_work(run), 60, "at work")
-    worker.send_signal(signal.SIGSTOP)
+    stand_still(worker)
     site.worker("other-worker")
     eventually(lambda: state(run) == "done", 90, "done")
     result = RunResult.objects.get()
