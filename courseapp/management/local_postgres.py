@@ -140,9 +140,16 @@ def _free_port() -> int:
 
 
 def _serve(folder: Path, command: Sequence[str], as_user: Mapping[str, object]) -> subprocess.Popen[bytes]:
+    tie = die_with_parent()
+
+    def begin() -> None:
+        # What a shell starts in the background ignores it, and so would the server until it has a handler of its own.
+        signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+        tie()
+
     with (folder / "log").open("ab") as log:
         # mypy cannot see Popen's keyword arguments through a dict
-        server: subprocess.Popen[bytes] = subprocess.Popen(command, cwd=folder, stderr=log, preexec_fn=die_with_parent(), **as_user)  # type: ignore[call-overload]
+        server: subprocess.Popen[bytes] = subprocess.Popen(command, cwd=folder, stderr=log, preexec_fn=begin, **as_user)  # type: ignore[call-overload]
     return server
 
 
