@@ -11,7 +11,7 @@ from courseapp.models import Course, Enrollment, Role, User
 from grading.models import Bundle, Check, Component, Homework, Run, Submission, SubmissionFile
 from grading.queries.standing import standing_of
 from grading.runner.bundle import autograder_digest, pack
-from grading.runner.outcome import CheckResult, Outcome
+from grading.runner.outcome import CheckResult, Kind, Outcome
 
 ANSWER = "def answer(x):\n    return x + 1\n"
 
@@ -124,14 +124,14 @@ def run(of: Submission, **values: Any) -> Run:
     )
 
 
-def outcome(points: int, kind: str = "ok") -> Outcome:
+def outcome(points: int, kind: Kind = "ok") -> Outcome:
     """4 points are the visible check's, 6 the hidden one's."""
     visible, hidden = points % 6 and 4, 6 if points >= 6 else 0
     checks = (
         CheckResult("plus-one", "answer(x) is x + 1", Decimal(visible), Decimal(4), bool(visible), True, "visible"),
         CheckResult("plus-one-hidden", "more often", Decimal(hidden), Decimal(6), bool(hidden), True, "hidden"),
     )
-    return Outcome(kind, Decimal(points), Decimal(10), 1.0, checks=checks, provenance={"runtime_digest": "e"})  # type: ignore[arg-type]
+    return Outcome(kind, Decimal(points), Decimal(10), 1.0, checks=checks, provenance={"runtime_digest": "e"})
 
 
 def load_other_checks(component: Component) -> None:

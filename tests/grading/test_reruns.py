@@ -24,6 +24,7 @@ from grading.queries import runs as run_queries
 from grading.queries.submission import live
 from grading.queries.today import staff_today, student_today
 from grading.runner.changed import Changed
+from grading.runner.outcome import Kind
 from grading.services import byhand, reruns, runs
 from tests.grading import making
 
@@ -43,7 +44,7 @@ def ta(component: Component) -> Enrollment:
     return making.person(component.homework.course, "tom", Role.TA)
 
 
-def judge(points: dict[int, int] | int, kind: str = "ok") -> None:
+def judge(points: dict[int, int] | int, kind: Kind = "ok") -> None:
     """Everything that waits, with these points, by hand-in or for all."""
     while claimed := claims.claim("cpu", "w"):
         assert claimed.run.submission_id is not None
