@@ -23,18 +23,30 @@ def release(uuid: str, run: Run) -> bool:
 
 
 @transaction.atomic
-def report(host: str, devices: Iterable[Device], *, in_use: frozenset[str], faults: Mapping[str, str]) -> None:
-    """What a machine has to give out now. `in_use`: whose lock a job of it holds."""
+def report(host: str, devices: Iterable[Device], *, in_use: frozenset[str], faults: Mapping[str, str], driver: str = "") -> None:
+    """What a machine has to give out now. `in_use`: whose lock a job of it holds.
+
+    `driver`: why it cannot tell what it has; then all that it once had is in quarantine.
+    """
     now = database_now()
+    if driver:
+        for slot in GpuSlot.objects.select_for_update().filter(host=host):
+            slot.seen_at = now
+            _quarantine(slot, driver, now)
+            slot.save(update_fields=["seen_at", "state", "run", "note", "quarantined_at"])
     for device in devices:
         values = {"host": host, "kind": device.kind, "memory_mb": device.memory_mb, "seen_at": now}
         slot, _ = GpuSlot.objects.select_for_update().update_or_create(uuid=device.uuid, defaults=values)
         if fault := faults.get(device.uuid):
-            since = slot.quarantined_at if slot.state == GpuSlot.State.QUARANTINED else now
-            slot.state, slot.run, slot.note, slot.quarantined_at = GpuSlot.State.QUARANTINED, None, fault, since
+            _quarantine(slot, fault, now)
         elif slot.state == GpuSlot.State.QUARANTINED or (slot.run and device.uuid not in in_use and not _at_work(slot)):
             slot.state, slot.run, slot.note, slot.quarantined_at = GpuSlot.State.FREE, None, "", None
         slot.save(update_fields=["state", "run", "note", "quarantined_at"])
+
+
+def _quarantine(slot: GpuSlot, why: str, now: datetime) -> None:
+    since = slot.quarantined_at if slot.state == GpuSlot.State.QUARANTINED else now
+    slot.state, slot.run, slot.note, slot.quarantined_at = GpuSlot.State.QUARANTINED, None, why, since
 
 
 def _at_work(slot: GpuSlot) -> bool:

@@ -2,16 +2,26 @@
 
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from django.conf import settings
 
 from courseapp.management.supervisor import Child
-from grading.runner.devices import Device
+from grading.runner import devices
+from grading.runner.devices import Device, DriverError
 
 _CELERY = [sys.executable, "-m", "celery", "-A", "courseapp"]
 # Threads: an orderly stop reaches the job of each.
 _WORKER = [*_CELERY, "worker", "--pool", "threads", "--without-mingle", "--without-gossip", "--loglevel", "INFO"]
+
+
+def find_gpus(say: Callable[[str], None]) -> tuple[Device, ...]:
+    """What this machine has; none while its driver fails, which is said. Raises DeviceError for a GPU_SLOTS that is not known."""
+    try:
+        return devices.find(os.environ)
+    except DriverError as error:
+        say(f"No GPU is given out: {error}")
+        return ()
 
 
 def runner_host(*arguments: str) -> Child:

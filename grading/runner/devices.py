@@ -27,6 +27,10 @@ class DeviceError(Exception):
     """GPU_SLOTS cannot be followed, or the driver's program fails. The text is a sentence for whoever runs the machine."""
 
 
+class DriverError(DeviceError):
+    """The driver's program fails, or does not answer."""
+
+
 @dataclass(frozen=True)
 class Device:
     """One place. `nodes` are the device files that a run there may open; `fault` says why it is not given out."""
@@ -43,7 +47,7 @@ class Device:
 
 
 def find(environ: Mapping[str, str]) -> tuple[Device, ...]:
-    """What this machine has. Raises DeviceError."""
+    """What this machine has. Raises DeviceError; DriverError where only the driver is to blame."""
     wanted = environ.get("GPU_SLOTS", "").strip()
     if match := _FAKE.fullmatch(wanted):
         return tuple(Device(f"fake-{socket.gethostname()}-{number}", "fake") for number in range(int(match[1])))
@@ -145,8 +149,8 @@ def _ask(program: str, *arguments: str) -> str:
     try:
         said = subprocess.run([program, *arguments], capture_output=True, text=True, check=False, timeout=QUERY_S)
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise DeviceError(f"{program} {' '.join(arguments)} does not answer: {error}.") from error
+        raise DriverError(f"{program} {' '.join(arguments)} does not answer: {error}.") from error
     if said.returncode:
         why = (said.stdout + said.stderr).strip()[:300]
-        raise DeviceError(f"{program} {' '.join(arguments)} ended with status {said.returncode}: {why}")
+        raise DriverError(f"{program} {' '.join(arguments)} ended with status {said.returncode}: {why}")
     return said.stdout

@@ -13,10 +13,13 @@ from typing import Literal
 
 import pytest
 from django.conf import LazySettings
+from django.core.management.base import CommandError
 from django.db import transaction
 from django.test import Client
 
 from courseapp import clock
+from courseapp.management import workers
+from courseapp.management.commands import runner_host
 from courseapp.models import Role
 from grading import claims, execution, slots
 from grading.models import Component, CoursePolicy, GpuGrant, GpuSlot, GpuUse, QueueShare, Run
@@ -30,6 +33,7 @@ from grading.services import queue
 from grading.services import runs as services
 from tests.grading import making
 from tests.grading.site import Site, eventually
+from tests.runner.driver import driver
 
 ONE, OTHER = Device("fake-here-0", "fake"), Device("fake-here-1", "fake")
 DONE = Outcome("ok", Decimal(4), Decimal(10), 1.0)
@@ -88,6 +92,27 @@ def test_what_is_not_reported_faulty_or_drained_is_not_given_out(component: Comp
     assert claims.claim("gpu", "w", slot=ONE.uuid) is None
     GpuSlot.objects.update(drained=False)
     assert claimed().run.slot is not None
+
+
+def test_a_machine_whose_driver_fails_gives_no_gpu_out_and_serves_processors(
+    component: Component, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen(ONE)
+    making.run(making.submission(component), queue="gpu")
+    monkeypatch.setenv("PATH", driver(tmp_path, "NVIDIA-SMI has failed\n", "", status=9)["PATH"])
+    gpus, fails = runner_host.find_gpus()
+    assert (gpus, fails.partition("nvidia-smi ")[2]) == ((), "-L ended with status 9: NVIDIA-SMI has failed")
+    said: list[str] = []
+    assert (workers.find_gpus(said.append), said) == ((), [f"No GPU is given out: {fails}"])
+    slots.report("elsewhere", [OTHER], in_use=frozenset(), faults={})
+    slots.report("here", gpus, in_use=frozenset(), faults={}, driver=fails)
+    assert list(GpuSlot.objects.order_by("uuid").values_list("state", "note")) == [("quarantined", fails), ("free", "")]
+    assert claims.claim("gpu", "w", slot=ONE.uuid) is None
+    seen(ONE)
+    assert claimed().run.slot == GpuSlot.objects.get(uuid=ONE.uuid)
+    monkeypatch.setenv("GPU_SLOTS", "two")
+    with pytest.raises(CommandError, match=r"^GPU_SLOTS=two is not known"):
+        runner_host.find_gpus()
 
 
 def test_staff_see_why_a_slot_is_in_quarantine_and_since_when(component: Component) -> None:

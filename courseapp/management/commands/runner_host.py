@@ -21,7 +21,7 @@ from django.db import DatabaseError, InterfaceError, close_old_connections, conn
 
 from grading import execution, slots, tasks
 from grading.runner import devices, server
-from grading.runner.devices import DeviceError
+from grading.runner.devices import Device, DeviceError, DriverError
 from grading.runner.host import Host
 from grading.runner.tiers import Refused
 
@@ -43,10 +43,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         queues = [name.strip() for name in options["queues"].split(",") if name.strip()]
-        try:
-            gpus = devices.find(os.environ)
-        except DeviceError as error:
-            raise CommandError(str(error)) from error
+        gpus, driver = find_gpus()
         served = [*queues, *sorted({name for gpu in gpus for name in ("gpu", f"gpu.{gpu.kind}")})]
         path: Path = settings.RUNNER_SOCKET
         stop, ready, holds = threading.Event(), threading.Event(), threading.Event()
@@ -55,8 +52,10 @@ class Command(BaseCommand):
         with only_one(path.with_suffix(".pid")):
             host = Host(private=(settings.DATA_DIR, settings.BASE_DIR), gpus=gpus, locks=path.parent / "gpus")
             log.info("Runner host for %s: %s", ", ".join(served), in_words(host))
+            if driver:
+                log.error("No GPU is given out until the runner host is started again: %s", driver)
             threads = [
-                threading.Thread(target=look_after, args=(host, served, stop), name="look after"),
+                threading.Thread(target=look_after, args=(host, served, stop, driver), name="look after"),
                 threading.Thread(target=look_again, args=(host, stop), name="look again"),
                 threading.Thread(target=try_again, args=(host, holds, stop, options["try_again"]), name="try again"),
             ]
@@ -78,6 +77,16 @@ class Command(BaseCommand):
                     thread.join()
                 host.close()
         log.info("Runner host stopped.")
+
+
+def find_gpus() -> tuple[tuple[Device, ...], str]:
+    """What this machine has, and why it cannot tell. It judges on processors even while the driver of its GPUs fails."""
+    try:
+        return devices.find(os.environ), ""
+    except DriverError as error:
+        return (), str(error)
+    except DeviceError as error:
+        raise CommandError(str(error)) from error
 
 
 @contextmanager
@@ -102,7 +111,7 @@ def in_words(host: Host) -> str:
     return f"sandbox tier “{host.tier.name}”, memory by {host.memory_guard}"
 
 
-def report(host: Host, served: list[str]) -> None:
+def report(host: Host, served: list[str], driver: str = "") -> None:
     """Note what this machine has to give, and how it is."""
     name = socket.gethostname()
     if isinstance(host.tier, Refused):
@@ -110,7 +119,7 @@ def report(host: Host, served: list[str]) -> None:
     else:
         problem = execution.storage_problem()
         execution.report(name, served, tier=host.tier.name, memory_guard=host.memory_guard, refusal=problem)
-    slots.report(name, host.devices.values(), in_use=host.in_use, faults=host.faults)
+    slots.report(name, host.devices.values(), in_use=host.in_use, faults=host.faults, driver=driver)
 
 
 def try_again(host: Host, holds: threading.Event, stop: threading.Event, every_s: float) -> None:
@@ -129,12 +138,12 @@ def look_again(host: Host, stop: threading.Event) -> None:
         host.look_again()
 
 
-def look_after(host: Host, served: list[str], stop: threading.Event) -> None:
+def look_after(host: Host, served: list[str], stop: threading.Event, driver: str) -> None:
     """Report, sweep and ring until told to stop."""
     while not stop.is_set():
         try:
             close_old_connections()
-            report(host, served)
+            report(host, served, driver)
             for queue in execution.sweep():
                 tasks.ring_soon(queue)
         except (DatabaseError, InterfaceError) as error:

@@ -26,7 +26,7 @@ class Command(BaseCommand):
         if cpu < 0:
             raise CommandError(f"--cpu {cpu} is not possible; accepted: 0 or more.", returncode=2)
         try:
-            gpus = devices.find(os.environ)
+            gpus = workers.find_gpus(self.stdout.write)
         except devices.DeviceError as error:
             raise CommandError(str(error)) from error
         children = workers.gpu_workers(gpus)
