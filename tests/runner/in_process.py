@@ -86,8 +86,8 @@ class InProcess:
 def copied(value: Any) -> Any:
     if isinstance(value, torch.Tensor):
         return value.detach().clone()
-    if isinstance(value, list | tuple):
-        return type(value)(map(copied, value))
+    if isinstance(value, list | tuple):  # a named tuple is a tuple, as after the wire
+        return (list if isinstance(value, list) else tuple)(map(copied, value))
     return {key: copied(item) for key, item in value.items()} if isinstance(value, dict) else value
 
 
@@ -122,6 +122,7 @@ def load_notebook(path: Path, homework: Path) -> ModuleType:
 def judge(check_id: str, run: Callable[[checks.Student, checks.Trial], None], module: ModuleType, seed: int) -> str:
     """The message of the failed check; empty when it passed."""
     trial = checks.Trial(seed=seed, check_id=check_id)
+    torch.manual_seed(seed)  # as the student's process is seeded by the run's
     try:
         run(checks.Student(InProcess(module, across if seed == 0 else copied)), trial)
     except checks.Failed as failed:

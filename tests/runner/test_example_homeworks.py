@@ -68,6 +68,24 @@ LOST_RECURRENT: dict[str, tuple[set[str], str]] = {
         "The answers before character 5 change with it: the network looks into the future.",
     ),
 }
+TRAININGS = {"training-stripes", "training-places"}
+LOST_TRANSFORMER: dict[str, tuple[set[str], str]] = {
+    "partial-wrong-scale": (
+        {"attention-values", "attention-heads"},
+        "They are divided by the root of embed_dim. Divide the scores by the root of a head's size, embed_dim / num_heads = 8.",
+    ),
+    "partial-reshaped-patches": (
+        {"patches-order"},
+        "Another patch in row 0, column 1 changes tokens 0, 3, 6; expected: token 1 of 0 to 8. Does a reshape take pixels of",
+    ),
+    "partial-post-norm": ({"block-residual"}, "It gives zeros: is a sum with x missing, or the LayerNorm behind the sum"),
+    "partial-shared-block": ({"vit-layers"}, "inner.0.weight are one and the same parameter. Make a new block for each layer"),
+    "partial-no-positions": (
+        {"vit-positions", "training-places"},
+        "Two patches that change places change no logit. Are positions added to the tokens?",
+    ),
+    "partial-cuda-only": (TRAININGS, "Torch not compiled with CUDA enabled"),
+}
 LOST_WARMUP = {
     "partial-torch-std": {"standardize", "standardize-constant"},
     "partial-loops": {"one-hot", "one-hot-missing", "standardize-constant"},
@@ -103,6 +121,7 @@ def named(homework: str, start: str) -> list[str]:
         ("hw1-backprop", ["correct-plain", "correct-einsum", "correct-numpy"], 200),  # they round differently
         ("hw1-backprop", ["correct-classes", "correct-closures", "correct-loops", "correct-where"], 20),
         ("hw2-recurrent", named("hw2-recurrent", "correct"), 2),  # they train a little
+        ("hw3-transformer", named("hw3-transformer", "correct"), 1),  # so do they
     ],
 )
 def test_correct_hand_ins_pass_every_check_on_every_seed(torch_runtime: Runtime, homework: str, names: list[str], seeds: int) -> None:
@@ -114,7 +133,10 @@ def test_correct_hand_ins_pass_every_check_on_every_seed(torch_runtime: Runtime,
 
 
 @pytest.mark.sandbox
-@pytest.mark.parametrize(("homework", "expected", "seeds"), [("hw1-backprop", LOST, 5), ("hw2-recurrent", LOST_RECURRENT, 1)])
+@pytest.mark.parametrize(
+    ("homework", "expected", "seeds"),
+    [("hw1-backprop", LOST, 5), ("hw2-recurrent", LOST_RECURRENT, 1), ("hw3-transformer", LOST_TRANSFORMER, 1)],
+)
 def test_partial_hand_ins_lose_what_is_wrong_and_read_why(
     torch_runtime: Runtime, homework: str, expected: dict[str, tuple[set[str], str]], seeds: int
 ) -> None:
@@ -135,7 +157,7 @@ def test_partial_warm_ups_lose_what_is_wrong(torch_runtime: Runtime) -> None:
 
 
 @pytest.mark.sandbox
-@pytest.mark.parametrize("homework", ["hw0-warmup", "hw1-backprop", "hw2-recurrent"])
+@pytest.mark.parametrize("homework", ["hw0-warmup", "hw1-backprop", "hw2-recurrent", "hw3-transformer"])
 def test_the_untouched_starter_earns_nothing(torch_runtime: Runtime, homework: str) -> None:
     (required,) = practice(homework).files_required
     assert (COURSE / "demo" / homework / "broken-untouched" / required).read_text() == (
@@ -162,7 +184,19 @@ def test_points_and_visibility_of_homework_2() -> None:
     assert {name for name, check in checks.items() if check.visibility == "hidden"} == {"fixed-accuracy", "variable-accuracy"}
 
 
-@pytest.mark.parametrize("homework", ["hw0-warmup", "hw1-backprop", "hw2-recurrent"])
+def test_points_and_visibility_of_homework_3() -> None:
+    """What needs a GPU is few points: most of the code is right or wrong on any processor."""
+    component = practice("hw3-transformer")
+    checks = {check.id: check for check in component.checks}
+    assert component.queue == "gpu"
+    assert sum(check.points for check in checks.values()) == 50
+    assert {name for name, check in checks.items() if check.needs_gpu} == TRAININGS
+    assert sum(checks[name].points for name in TRAININGS) == 9
+    hidden = {name for name, check in checks.items() if check.visibility == "hidden"}
+    assert hidden == {"attention-heads", "vit-positions", "training-places"}
+
+
+@pytest.mark.parametrize("homework", ["hw0-warmup", "hw1-backprop", "hw2-recurrent", "hw3-transformer"])
 def test_every_file_a_student_needs_is_in_the_starter(homework: str) -> None:
     manifest = load_manifest(COURSE / homework)
     names = {path.name for path in (manifest.folder / "starter").iterdir()}
