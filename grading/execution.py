@@ -100,21 +100,22 @@ def finish(run: Run, token: int, outcome: Outcome) -> bool:
         held = _held(run, token).select_for_update().first()
         if held is None:
             return _fenced(run, token)
-        goes_on = held.stage == Run.Stage.SMOKE and _would_run(held, outcome)
+        goes_on = would_run(held, outcome)
         record(held, outcome, kind="smoke" if goes_on else outcome.kind)
         _end(held, Run.State.DONE, "")
         if goes_on:
-            _go_on(held)
+            go_on(held)
     return True
 
 
-def _would_run(run: Run, outcome: Outcome) -> bool:
-    """Whether a smoke check has shown that the run on a GPU is worth its time: at least one of the checks that need one passes."""
-    needing = set(Check.objects.filter(component=run.component_id, needs_gpu=True).values_list("check_id", flat=True))
-    return any(check.passed for check in outcome.checks if check.id in needing)
+def would_run(run: Run, outcome: Outcome) -> bool:
+    """Whether this was a smoke check that shows the run on a GPU to be worth its time: at least one of the checks that need one passes."""
+    if run.stage != Run.Stage.SMOKE:
+        return False
+    return outcome.passes_any(set(Check.objects.filter(component=run.component_id, needs_gpu=True).values_list("check_id", flat=True)))
 
 
-def _go_on(smoke: Run) -> Run:
+def go_on(smoke: Run) -> Run:
     """Queue the run on a GPU that a passed smoke check is for, for the same inputs.
 
     It is here that a newer hand-in takes an older one's place: one that does not run at all is in nobody's way.
@@ -438,7 +439,12 @@ def _read(sha256: str) -> bytes:
 
 def _limits(run: Run) -> Limits:
     limits = Limits(**run.component.limits)
-    return replace(limits, wall_s=min(limits.wall_s, SMOKE_S)) if run.stage == Run.Stage.SMOKE else limits
+    return smoke_limits(limits) if run.stage == Run.Stage.SMOKE else limits
+
+
+def smoke_limits(limits: Limits) -> Limits:
+    """Those of a smoke check before a run under `limits`."""
+    return replace(limits, wall_s=min(limits.wall_s, SMOKE_S))
 
 
 def _spec(check: Check) -> CheckSpec:

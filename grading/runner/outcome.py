@@ -1,6 +1,6 @@
 """What one run of a hand-in ended in. Frozen, and the same as JSON: it crosses from the runner host to whoever asked."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field
 from decimal import Decimal
 from typing import Any, Literal, cast
@@ -55,6 +55,10 @@ class Outcome:
     provenance: Mapping[str, object] = field(default_factory=dict)
     files: tuple[OutputFile, ...] = ()
     files_dropped: tuple[str, ...] = ()
+
+    def passes_any(self, ids: Collection[str]) -> bool:
+        """Whether one of these checks has passed."""
+        return any(check.passed and check.id in ids for check in self.checks)
 
     @property
     def payload(self) -> bytes:

@@ -10,7 +10,20 @@ from pypdf import PdfReader
 
 from courseapp.management.demo import EXAMPLE, RECORDED, lab
 from courseapp.management.demo.papers import KINDS, Kind, theory_paper
-from courseapp.management.demo.plan import BACKPROP, DAYS_LATE, FRESH, LATE, PHD, STUDENT, WARMUP, HandIn, Student, Times, plan
+from courseapp.management.demo.plan import (
+    BACKPROP,
+    DAYS_LATE,
+    FRESH,
+    LATE,
+    PHD,
+    STUDENT,
+    TRANSFORMER,
+    WARMUP,
+    HandIn,
+    Student,
+    Times,
+    plan,
+)
 from courseapp.management.demo.recording import Recording
 from courseapp.management.demo.samples import read_samples
 from grading.runner import bundle
@@ -33,6 +46,8 @@ TIMES = {
         (WARMUP, "002", "2023-09-11", "2023-09-24"),
         (BACKPROP, "001", "2023-10-09", "2023-10-29"),
         (BACKPROP, "002", "2023-10-09", "2023-10-22"),
+        (TRANSFORMER, "001", "2023-10-16", "2023-11-19"),
+        (TRANSFORMER, "002", "2023-10-16", "2023-11-19"),
     ]
 }
 
@@ -61,6 +76,10 @@ def test_the_plan_is_believable_on_every_day_of_week_8(day: str) -> None:
     assert {one.kind for one in made if one.email == STUDENT and one.homework == BACKPROP} == {"theory"}
     assert 7 <= sum(email.startswith("a") for email in backprop) <= 9
     assert sum(one.fresh for one in made) == FRESH
+    ahead = [one for one in made if one.homework == TRANSFORMER]
+    assert [one.sample.name for one in ahead if one.email == STUDENT and one.sample] == ["partial-cuda-only", "partial-no-positions"]
+    assert 5 <= len({one.email for one in ahead}) <= 9
+    assert {one.kind for one in ahead} == {"practice"}
     late = {one.email for one in made if one.homework == BACKPROP and one.email[0] == "b" and one.at >= TIMES[BACKPROP, "002"].due}
     assert len(late) <= len(DAYS_LATE)
 
@@ -80,13 +99,23 @@ def test_late_ones_come_in_day_by_day() -> None:
     assert days_late(wall("2023-10-27")) == [1, 1, 2, 3, 4]
 
 
-@pytest.mark.parametrize("homework", [WARMUP, BACKPROP, "hw2-recurrent"])
+@pytest.mark.parametrize("homework", [WARMUP, BACKPROP, "hw2-recurrent", TRANSFORMER])
 def test_the_recorded_runs_are_of_the_files_as_they_are(homework: str) -> None:
     """Fails when a homework or a sample has changed: make demo-data records them anew."""
     recording = Recording.read(RECORDED)
     digest = bundle.pack(EXAMPLE / homework).digest
-    missing = [name for name, sample in SAMPLES[homework].items() if recording.of(digest, sample.digests) is None]
+    first = "smoke" if homework == TRANSFORMER else "grade"
+    missing = [name for name, sample in SAMPLES[homework].items() if recording.of(digest, sample.digests, first) is None]
     assert missing == []
+
+
+def test_a_sample_that_would_run_on_a_gpu_was_recorded_there_too() -> None:
+    recording = Recording.read(RECORDED)
+    digest = bundle.pack(EXAMPLE / TRANSFORMER).digest
+    graded = {name: recording.of(digest, sample.digests) for name, sample in SAMPLES[TRANSFORMER].items()}
+    assert {name for name, run in graded.items() if run is None} == {"partial-cuda-only", "broken-import", "broken-untouched"}
+    assert {run.outcome.provenance["device"] for run in graded.values() if run} == {"fake"}
+    assert {tuple(run.curves["curves"]) for run in graded.values() if run} == {("loss",), ("loss", "learning rate")}
 
 
 def test_the_recorded_lab_run_is_of_the_script_as_it_is(tmp_path: Path) -> None:
@@ -100,7 +129,11 @@ def test_the_recorded_lab_run_is_of_the_script_as_it_is(tmp_path: Path) -> None:
 
 
 def test_recorded_points_are_what_the_names_of_the_samples_promise() -> None:
-    for run in Recording.read(RECORDED).runs:
+    runs = Recording.read(RECORDED).runs
+    graded = {(run.homework, run.sample) for run in runs if run.stage == "grade"}
+    for run in runs:
+        if run.stage == "smoke" and (run.homework, run.sample) in graded:
+            continue  # it counts for nothing
         share = run.outcome.points / run.outcome.max_points
         quality = run.sample.split("-")[0]
         assert {"correct": share == 1, "partial": 0 < share < 1, "broken": share <= 0.2}[quality], run.sample

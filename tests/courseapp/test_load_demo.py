@@ -14,7 +14,9 @@ from courseapp import blobs
 from courseapp.management.demo import RECORDED, semester
 from courseapp.management.demo.recording import Recording
 from courseapp.models import Course, Enrollment, OutboxMail, User
-from grading.models import Component, Extension, LabRun, Run, RunCurves, RunResult, Submission
+from grading.models import Component, Extension, GpuUse, LabRun, Run, RunCurves, RunResult, Submission
+from grading.policy import minutes
+from grading.queries.budget import budget
 from grading.queries.standing import Standing, standings
 from grading.services import receipts
 
@@ -76,6 +78,19 @@ def test_the_semester_lies_around_today() -> None:
     assert set(RunResult.objects.values_list("recorded", "run__state").distinct()) == {(True, "done")}
     assert runs.filter(state="done").count() == RunResult.objects.filter(run__lab=None).count() > 50
 
+    # homework 3 is on GPUs: a smoke check first, and what passed it was charged for; so student@ has had some of this week's minutes
+    on_gpu = runs.filter(queue="gpu")
+    assert set(on_gpu.values_list("submission__component__homework__number", "stage").distinct()) == {(3, "grade")}
+    assert set(RunResult.objects.filter(run__stage="smoke").values_list("kind", flat=True)) == {"smoke", "ok", "student"}
+    assert on_gpu.count() == RunResult.objects.filter(kind="smoke").count() == GpuUse.objects.count() > 5
+    assert all(use.charged_s == minutes.charged(use.run.result.seconds) for use in GpuUse.objects.select_related("run__result"))
+    student = Enrollment.objects.select_related("course").get(email="student@example.edu")
+    own = list(Run.objects.filter(enrollment=student, component__homework__number=3).order_by("pk").values_list("stage", "result__kind"))
+    assert own == [("smoke", "ok"), ("smoke", "smoke"), ("grade", "ok")]
+    spent = budget(student, NOW)
+    assert (spent.granted, spent.reserved, len(spent.lines)) == (240, 0, 2)
+    assert 0 < spent.used < 1
+
     # one lab run, with what it printed, drew and wrote
     lab = LabRun.objects.select_related("run__result").get()
     assert (lab.enrollment.email, lab.run.state, lab.run.result.recorded) == ("student@example.edu", "done", True)
@@ -83,7 +98,8 @@ def test_the_semester_lies_around_today() -> None:
     assert blobs.exists(lab.files.get().sha256)
     assert [row.name for row in lab.run.result.files.all() if blobs.exists(row.sha256)] == ["curve.csv", "moons.pt"]
     assert set(RunCurves.objects.get(run=lab.run).data["curves"]) == {"loss", "accuracy"}
-    assert set(RunResult.objects.values_list("kind", flat=True).distinct()) == {"ok", "student"}
+    assert {row.run.queue for row in RunCurves.objects.exclude(run=lab.run).select_related("run")} == {"cpu", "gpu"}
+    assert set(RunResult.objects.values_list("kind", flat=True).distinct()) == {"ok", "student", "smoke"}
     assert set(Submission.objects.values_list("days_late", flat=True)) >= {0, 1, 2}
 
     user = authenticate(None, username="so2231", password="demo")

@@ -1,18 +1,21 @@
 """`manage.py record_demo`: run the demo's sample hand-ins for real and keep what they gave."""
 
+import tempfile
 from argparse import ArgumentParser
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from courseapp.management.demo import EXAMPLE, RECORDED, lab
-from courseapp.management.demo.recording import RecordedRun, Recording
+from courseapp.management.demo.recording import RecordedRun, Recording, Stage
 from courseapp.management.demo.samples import Sample, read_samples
-from grading.runner import bundle, runtimes
+from grading.execution import smoke_limits
+from grading.runner import bundle, devices, runtimes
 from grading.runner.host import Host
 from grading.runner.job import Job
 from grading.runner.manifest import HomeworkManifest, load_manifest
@@ -29,27 +32,46 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--jobs", type=int, default=2, help="runs at a time (default 2)")
 
-    def handle(self, *args: Any, jobs: int, **options: Any) -> None:
-        with closing(Host()) as host:
-            self._record(host, jobs)
+        parser.add_argument("homeworks", nargs="*", metavar="homework", help="only of these (folders' names); the others stay")
 
-    def _record(self, host: Host, jobs: int) -> None:
+    def handle(self, *args: Any, jobs: int, homeworks: list[str], **options: Any) -> None:
+        stand_ins = devices.find({"GPU_SLOTS": f"fake:{jobs}"})
+        with tempfile.TemporaryDirectory() as locks, closing(Host(gpus=stand_ins, locks=Path(locks))) as host:
+            self._record(host, jobs, set(homeworks))
+
+    def _record(self, host: Host, jobs: int, homeworks: set[str]) -> None:
         if isinstance(host.tier, Refused):
             raise CommandError(f"Nothing can be run here: {host.tier.reason} {host.tier.fix}")
         samples = read_samples(EXAMPLE / "demo")
-        work = [(load_manifest(EXAMPLE / slug), sample) for slug, mine in samples.items() for sample in mine.values()]
+        if unknown := homeworks - samples.keys():
+            raise CommandError(f"{', '.join(sorted(unknown))}: no such homework; there are {', '.join(samples)}.", returncode=2)
+        wanted = homeworks or samples.keys()
+        work = [(load_manifest(EXAMPLE / slug), sample) for slug in wanted for sample in samples[slug].values()]
+        free = list(host.devices)  # as many as jobs
 
-        def record(pair: tuple[HomeworkManifest, Sample]) -> RecordedRun:
-            run = self._run(host, *pair)
-            points = f"{run.outcome.points} of {run.outcome.max_points}"
-            self.stdout.write(f"{run.homework}/{run.sample}: {run.outcome.kind}, {points}, {run.outcome.seconds:.1f} s")
-            return run
+        def record(pair: tuple[HomeworkManifest, Sample]) -> list[RecordedRun]:
+            stand_in = free.pop()
+            try:
+                made = self._runs(host, *pair, stand_in)
+            finally:
+                free.append(stand_in)
+            for run in made:
+                points = f"{run.outcome.points} of {run.outcome.max_points}"
+                self.stdout.write(f"{run.homework}/{run.sample}: {run.stage} {run.outcome.kind}, {points}, {run.outcome.seconds:.1f} s")
+            return made
 
         with ThreadPoolExecutor(jobs) as pool:
-            runs = tuple(pool.map(record, work))
+            runs = tuple(run for made in pool.map(record, work) for run in made)
         if failed := [run for run in runs if run.outcome.kind in {"system", "assignment"}]:
             said = "\n".join(f"{run.homework}/{run.sample}: {run.outcome.staff_message}" for run in failed)
             raise CommandError(f"{len(failed)} runs were not judged; nothing was written.\n{said}")
+        others = tuple(run for run in Recording.read(RECORDED).runs if run.homework in samples.keys() - wanted)
+        Recording(runs + others).write(RECORDED)
+        self.stdout.write(f"{len(runs)} runs written to {RECORDED.relative_to(settings.BASE_DIR)}.")
+        if lab.HOMEWORK in wanted:
+            self._record_lab(host)
+
+    def _record_lab(self, host: Host) -> None:
         spec = load_manifest(EXAMPLE / lab.HOMEWORK).component("practice")
         if spec is None:
             raise CommandError(f"{lab.HOMEWORK} has no practice to run {lab.SCRIPT.name} with.")
@@ -57,11 +79,10 @@ class Command(BaseCommand):
         if trained.kind != "ok":
             raise CommandError(f"{lab.SCRIPT.name} did not end well; nothing was written.\n{trained.message}\n{trained.output}")
         lab.write(replace(trained, provenance=_kept(trained)))
-        Recording(runs).write(RECORDED)
-        self.stdout.write(f"{len(runs)} runs and a lab run written to {RECORDED.parent.relative_to(settings.BASE_DIR)}.")
+        self.stdout.write(f"A lab run written to {lab.RECORDED.relative_to(settings.BASE_DIR)}.")
 
-    @staticmethod
-    def _run(host: Host, manifest: HomeworkManifest, sample: Sample) -> RecordedRun:
+    def _runs(self, host: Host, manifest: HomeworkManifest, sample: Sample, stand_in: str) -> list[RecordedRun]:
+        """As a hand-in has them: one, or where checks need a GPU the smoke check and, if that passes, the one that counts."""
         spec = manifest.component("practice")
         if spec is None:
             raise CommandError(f"{manifest.slug} has no practice to run {sample.name} with.")
@@ -75,9 +96,17 @@ class Command(BaseCommand):
             seed=sample.seed,
             entry=spec.entry,
         )
-        outcome = host.run(job)
-        kept = replace(outcome, provenance=_kept(outcome))
-        return RecordedRun(manifest.slug, sample.name, sample.digests, packed.digest, sample.seed, kept)
+
+        def recorded(job: Job, stage: Stage) -> RecordedRun:
+            outcome = host.run(job)
+            kept = replace(outcome, provenance=_kept(outcome))
+            return RecordedRun(manifest.slug, sample.name, sample.digests, packed.digest, sample.seed, kept, stage)
+
+        needing = {check.id for check in spec.checks if check.needs_gpu}
+        if spec.queue == "cpu" or not needing:
+            return [recorded(job, "grade")]
+        smoke = recorded(replace(job, limits=smoke_limits(spec.limits), smoke=True), "smoke")
+        return [smoke, recorded(replace(job, device=stand_in), "grade")] if smoke.outcome.passes_any(needing) else [smoke]
 
 
 def _kept(outcome: Outcome) -> dict[str, object]:

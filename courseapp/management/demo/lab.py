@@ -11,10 +11,10 @@ from typing import Any
 from courseapp import blobs
 from courseapp.management.demo import EXAMPLE
 from courseapp.management.demo.plan import BACKPROP
+from courseapp.management.demo.recording import curves
 from courseapp.models import Enrollment
 from grading.execution import record
 from grading.models import LAB_OUTPUTS_MB, Component, LabFile, LabRun, Run, RunCurves, RunResult
-from grading.runner.curves import Curves, Lines
 from grading.runner.host import Host
 from grading.runner.job import Job, Script
 from grading.runner.limits import Limits
@@ -77,17 +77,8 @@ def show(component: Component, owner: Enrollment, at: datetime) -> bool:
         note="Recorded beforehand for the demo.",
     )
     RunResult.objects.filter(pk=record(made, outcome).pk).update(recorded=True, created_at=made.finished_at)
-    RunCurves.objects.create(run=made, token=1, data=_curves(outcome))
+    RunCurves.objects.create(run=made, token=1, data=curves(outcome))
     return True
-
-
-def _curves(outcome: Outcome) -> dict[str, Any]:
-    """Of what it printed, as the runner host reads it."""
-    found = Curves()
-    lines = Lines(found)
-    lines.feed(outcome.output.encode())
-    lines.end()
-    return found.to_json()
 
 
 def _digest() -> str:

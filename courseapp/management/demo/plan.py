@@ -11,7 +11,7 @@ from courseapp.management.demo.papers import KINDS
 from courseapp.management.demo.papers import Kind as Paper
 from courseapp.management.demo.samples import Quality, Sample, of_quality
 
-WARMUP, BACKPROP = "hw0-warmup", "hw1-backprop"
+WARMUP, BACKPROP, TRANSFORMER = PLANNED = "hw0-warmup", "hw1-backprop", "hw3-transformer"
 STUDENT, LATE, PHD = "student@example.edu", "late@example.edu", "phd@example.edu"
 VISITED = {STUDENT, LATE, PHD}
 
@@ -82,6 +82,7 @@ def plan(
                 made += _past(student, index, backprop, samples[BACKPROP], zone)
             else:
                 made += _under_way(student, index, backprop, samples[BACKPROP], now, zone)
+            made += _ahead(student, index, times[TRANSFORMER, section], samples[TRANSFORMER], now, zone)
     return sorted((one for one in made if one.at < now), key=lambda one: (one.at, one.email, one.kind))
 
 
@@ -128,6 +129,16 @@ def _under_way(student: Student, index: int, times: Times, samples: Samples, now
         yield HandIn(student.email, BACKPROP, "practice", now - minutes, sample=_pick(samples, "correct", draw), fresh=True)
     else:
         yield from _tries(student, BACKPROP, samples, at - HOUR, times.release, draw)
+
+
+def _ahead(student: Student, index: int, times: Times, samples: Samples, now: datetime, zone: ZoneInfo) -> Iterator[HandIn]:
+    """Homework 3, due in three weeks and on GPUs: a few are there already. One visitor has tried twice, and is not done."""
+    if student.email == STUDENT:
+        for name, ago in (("partial-cuda-only", 5 * HOUR), ("partial-no-positions", 4 * HOUR)):
+            yield HandIn(student.email, TRANSFORMER, "practice", now - ago, sample=samples[name])
+    elif student.email != LATE and index % 5 == 2:
+        draw = _draw(student, TRANSFORMER)
+        yield from _tries(student, TRANSFORMER, samples, _before(now - 3 * HOUR, times.release, zone, draw), times.release, draw)
 
 
 def _tries(student: Student, homework: str, samples: Samples, last: datetime, release: datetime, draw: Random) -> Iterator[HandIn]:

@@ -11,13 +11,15 @@ from django.db import transaction
 
 from courseapp.management.demo import EXAMPLE, RECORDED, lab
 from courseapp.management.demo.papers import theory_paper
-from courseapp.management.demo.plan import BACKPROP, LATE, STUDENT, WARMUP, HandIn, Student, Times, plan
+from courseapp.management.demo.plan import BACKPROP, LATE, PLANNED, STUDENT, WARMUP, HandIn, Student, Times, plan
 from courseapp.management.demo.recording import RecordedRun, Recording
 from courseapp.management.demo.samples import read_samples
 from courseapp.models import Course, Enrollment, OutboxMail, Role, User
-from grading.execution import record
-from grading.models import Component, Extension, Run, RunResult, SectionDue, Submission
+from grading import execution
+from grading.models import Component, Extension, GpuUse, Run, RunCurves, RunResult, SectionDue, Submission
 from grading.policy.walltime import Due
+from grading.queries import budget
+from grading.runner.limits import Limits
 from grading.services import extensions
 from grading.services.course_file import CourseFolder, later, read_course
 from grading.services.handin import hand_in
@@ -102,7 +104,7 @@ def _times(course: Course) -> dict[tuple[str, str], Times]:
         for row in SectionDue.objects.filter(component__in=rows.values()).select_related("section")
     }
     found = {}
-    for slug in (WARMUP, BACKPROP):
+    for slug in PLANNED:
         practice = rows[slug]
         release = Due.parse(practice.homework.release_wall, course.timezone).instant
         for section in course.sections.all():
@@ -127,16 +129,21 @@ def _hand_in(one: HandIn, component: Component, student: Enrollment) -> Submissi
 
 
 def _show_recorded(submission: Submission, recording: Recording) -> bool:
-    """Give the hand-in's run the result that the very same files had from the very same checks. False: it stays queued."""
-    run = submission.runs.select_related("bundle").get()
-    found = recording.of(run.bundle.digest, {row.path: row.sha256 for row in submission.files.all()})
-    if found is None:
-        return False
-    _end(run, found, submission.completed_at + WAIT_S)
+    """Give the hand-in's runs the results that the very same files had from the very same checks. False: it stays queued."""
+    files = {row.path: row.sha256 for row in submission.files.all()}
+    run: Run | None = submission.runs.select_related("bundle", "component", "enrollment__course").get()
+    claimed_at = submission.completed_at + WAIT_S
+    while run is not None:
+        found = recording.of(run.bundle.digest, files, run.stage)
+        if found is None:
+            return False
+        run = _end(run, found, claimed_at)
+        claimed_at += timedelta(seconds=found.outcome.seconds) + WAIT_S
     return True
 
 
-def _end(run: Run, found: RecordedRun, claimed_at: datetime) -> None:
+def _end(run: Run, found: RecordedRun, claimed_at: datetime) -> Run | None:
+    """The run on a GPU that follows, where this was a smoke check that passed."""
     finished_at = claimed_at + timedelta(seconds=found.outcome.seconds)
     Run.objects.filter(pk=run.pk).update(
         state=Run.State.DONE,
@@ -148,8 +155,23 @@ def _end(run: Run, found: RecordedRun, claimed_at: datetime) -> None:
         finished_at=finished_at,
         note="Recorded beforehand for the demo.",
     )
-    result = record(run, found.outcome)
+    goes_on = execution.would_run(run, found.outcome)
+    result = execution.record(run, found.outcome, kind="smoke" if goes_on else "")
     RunResult.objects.filter(pk=result.pk).update(recorded=True, created_at=finished_at)
+    if found.curves["lines"]:
+        RunCurves.objects.create(run=run, token=1, data=found.curves)
+    if run.queue != "cpu":
+        _charge(run, claimed_at, finished_at)
+    return execution.go_on(run) if goes_on else None
+
+
+def _charge(run: Run, claimed_at: datetime, finished_at: datetime) -> None:
+    """Its minutes, of the week in which it was claimed."""
+    run.claimed_at, run.token = claimed_at, 1
+    reserved_s = round(Limits(**run.component.limits).wall_s)
+    week = budget.monday(run.enrollment.course.zone, claimed_at)
+    GpuUse.objects.create(run=run, token=1, enrollment_id=run.enrollment_id, week=week, reserved_s=reserved_s)
+    execution.charge(run, finished_at)
 
 
 def _publish(practice: Component, by: Enrollment) -> None:
