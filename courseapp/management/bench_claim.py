@@ -24,7 +24,7 @@ from courseapp.management.bench_site import machine, percentile
 from courseapp.models import Course, Enrollment, User
 from grading import claims, execution, slots
 from grading.models import Bundle, Component, CoursePolicy, GpuSlot, GpuUse, Homework, Run, RunResult, Submission
-from grading.runner.devices import Device
+from grading.runner.devices import STAND_IN, Device
 from grading.runner.outcome import Outcome
 
 BARS_MS = {50: 6.0, 95: 15.0}
@@ -65,7 +65,7 @@ class Claims:
 def run(*, queued: int, claimants: int, seconds: float, hold: float, say: Callable[[str], None]) -> list[Claims]:
     call_command("migrate", interactive=False, verbosity=0)
     _prepare(queued)
-    gpus = [Device(f"fake-bench-{number}", "fake") for number in range(claimants)]
+    gpus = [Device(f"fake-bench-{number}", STAND_IN) for number in range(claimants)]
     slots.report("bench", gpus, in_use=frozenset(), faults={})
     say(f"{claimants} claimants on {queued} queued runs for {seconds:.0f} s, which have each for about {hold:g} s.")
     connections.close_all()

@@ -6,6 +6,7 @@ from courseapp.fields import DigestField
 from courseapp.models import Enrollment, JsonObject
 from grading.models.homework import Bundle, Component, Submission
 from grading.policy import queueing
+from grading.runner.devices import STAND_IN
 
 LAB_OUTPUTS_MB = 20  # of what a lab run writes
 
@@ -190,6 +191,11 @@ class GpuSlot(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} {self.uuid} on {self.host}"
+
+    @property
+    def stand_in(self) -> bool:
+        """No hardware: what runs there goes on the processor."""
+        return self.kind == STAND_IN
 
     @staticmethod
     def queues_of(kind: str) -> tuple[str, str]:

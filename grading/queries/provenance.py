@@ -9,6 +9,7 @@ from typing import Any
 from courseapp.formats import duration
 from grading.models import RunResult
 from grading.policy.visibility import Viewer
+from grading.runner.devices import STAND_IN
 
 PUBLIC = ("runtime", "runtime_digest", "bundle_digest", "tier", "device")
 """What a student may know. Not the seed, which draws hidden inputs; not the machine; no times that code in a hidden check could set."""
@@ -76,13 +77,17 @@ def how_it_was_run(result: RunResult, viewer: Viewer) -> How:
     ]
     known = [name for name in NAMES if name in values]
     known += [name for name in values if name not in NAMES and name not in _SHOWN_ELSEWHERE]
-    facts += [Fact(NAMES.get(name, name.replace("_", " ").capitalize()), _said(values[name])) for name in known]
+    facts += [Fact(NAMES.get(name, name.replace("_", " ").capitalize()), _shown(name, values[name])) for name in known]
     if viewer.staff:
         facts.append(Fact("Executed by", run.worker))
         facts.append(Fact("Failed tries before", str(run.attempts) if run.attempts else ""))
         facts.append(Fact("Moments", marks=tuple(_marks(durations))))
     told = tuple(fact for fact in facts if fact.value or fact.digest or fact.at or fact.marks)
     return How(told, values, durations, autograder, seconds, took)
+
+
+def _shown(name: str, value: object) -> str:
+    return f"{STAND_IN}: a stand-in for a GPU, on the processor" if (name, value) == ("device", STAND_IN) else _said(value)
 
 
 def _said(value: object) -> str:

@@ -23,6 +23,7 @@ from grading.queries.runs import Wait, state_word
 from grading.queries.slots import SlotState, reported
 from grading.queries.slots import state as slot_state
 from grading.queries.turns import Turn
+from grading.runner.devices import STAND_IN
 
 PER_PAGE = 25
 HOURS = 24
@@ -58,6 +59,10 @@ class Kind:
     free: int
     busy: int
     out: int
+
+    @property
+    def stand_in(self) -> bool:
+        return self.name == STAND_IN
 
 
 @dataclass(frozen=True)
@@ -212,6 +217,7 @@ def _staff(reader: Enrollment, number: str, now: datetime) -> dict[str, Any]:
         "loads": loads,
         "pools": [(name, pauses.get(name), sum(load.waiting for load in loads if turns.pool(load.queue) == name)) for name in turns.POOLS],
         "slots": lines,
+        "kinds": _kinds(slots, now),
         "hosts": machines,
         "working": working,
         "page": waiting,

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+STAND_IN = "fake"  # the kind
 QUERY_S = 20.0
 LEFT_MB = 512  # more than that in use where nothing runs is somebody's
 MIG_UNSEEN = "MIG slices have not been seen on hardware: which of their device files a run may have is not known."
@@ -42,6 +43,11 @@ class Device:
     fault: str = ""
 
     @property
+    def stand_in(self) -> bool:
+        """No hardware: runs there go on the processor."""
+        return self.kind == STAND_IN
+
+    @property
     def environment(self) -> dict[str, str]:
         return {"CUDA_VISIBLE_DEVICES": self.uuid, "PYTORCH_NVML_BASED_CUDA_CHECK": "1"}
 
@@ -50,7 +56,7 @@ def find(environ: Mapping[str, str]) -> tuple[Device, ...]:
     """What this machine has. Raises DeviceError; DriverError where only the driver is to blame."""
     wanted = environ.get("GPU_SLOTS", "").strip()
     if match := _FAKE.fullmatch(wanted):
-        return tuple(Device(f"fake-{socket.gethostname()}-{number}", "fake") for number in range(int(match[1])))
+        return tuple(Device(f"fake-{socket.gethostname()}-{number}", STAND_IN) for number in range(int(match[1])))
     if wanted:
         raise DeviceError(f"GPU_SLOTS={wanted} is not known; accepted: fake:<1 to 99>, or nothing for the GPUs that are there.")
     program = shutil.which("nvidia-smi", path=environ.get("PATH"))

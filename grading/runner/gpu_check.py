@@ -139,11 +139,11 @@ def _try(host: Host, runtime: Runtime, gpu: Device) -> Tried:
     train, search, limit = (host.run(_job(runtime, gpu, check)) for check in ("train", "search", "limit"))
     faults = [f"{name}: {_why(outcome)}" for name, outcome in (("training", train), ("search", search)) if outcome.points != 1]
     told = [("limit of its memory", limit, _RAN_OUT)]
-    if gpu.kind != "fake" and gpu.memory_mb > 6144:  # a fake one has no memory that could be watched
+    if not gpu.stand_in and gpu.memory_mb > 6144:  # a fake one has no memory that could be watched
         told.append(("limit that the code undid", host.run(_job(runtime, gpu, "undo")), _STOPPED))
     faults += [f"{name}: {_why(outcome)}" for name, outcome, words in told if not outcome.message.startswith(words)]
     seen = train.output.strip() or "nothing"
-    if gpu.kind != "fake" and seen == "cpu":
+    if not gpu.stand_in and seen == "cpu":
         faults.append("training: the code saw no GPU")
     if fault := host.faults.get(gpu.uuid):
         faults.append(f"afterwards: {fault}")

@@ -88,6 +88,14 @@ def test_a_student_is_told_what_is_no_secret(submission: Submission) -> None:
     }
 
 
+def test_a_stand_in_is_not_taken_for_a_gpu(submission: Submission) -> None:
+    said = {}
+    for device in ("fake", "a100"):
+        RunResult.objects.update(provenance=PROVENANCE | {"device": device})
+        said[device] = facts(STUDENT)["Device"]
+    assert said == {"fake": ("fake: a stand-in for a GPU, on the processor", ""), "a100": ("a100", "")}
+
+
 def test_staff_are_told_everything(submission: Submission) -> None:
     assert facts(STAFF) == facts(STUDENT) | {
         "Took": ("2.41 s", ""),

@@ -24,6 +24,7 @@ from grading.services import runs
 from tests.grading import making
 
 SLOT = Device("fake-here-0", "fake")
+STANDS_IN = "“fake” is no GPU: it stands in for one, and what runs there goes on the processor."
 DONE = Outcome("ok", Decimal(4), Decimal(10), 1.0)
 
 
@@ -76,8 +77,16 @@ def test_a_student_sees_only_what_is_theirs_and_how_busy_it_is(component: Compon
     assert SLOT.uuid not in html
     assert all(f"run {run.pk}" not in html for run in others)
     assert f"run {own.pk} · gpu" in html
+    assert html.count(STANDS_IN) == 1
     staff = shown(making.person(course, "t", Role.TA))
     assert [name in staff for name in ("Ada", "Bob", "Cyd", SLOT.uuid)] == [True] * 4
+    assert staff.count(STANDS_IN) == 1
+
+
+def test_a_real_gpu_is_not_called_a_stand_in(component: Component, course: Course) -> None:
+    slots.report("here", [Device("GPU-1", "a100", 40960)], in_use=frozenset(), faults={})
+    pages = [shown(making.person(course, "ada")), shown(making.person(course, "t", Role.TA))]
+    assert [("a100" in html, STANDS_IN in html) for html in pages] == [(True, False)] * 2
 
 
 def test_staff_see_no_names_of_another_course(component: Component, tmp_path: Path) -> None:
