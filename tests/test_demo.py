@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import sqlite3
@@ -79,7 +80,7 @@ def demo_command(port: int, *options: str) -> list[str]:
 def environ(data_dir: Path) -> dict[str, str]:
     """A person's environment: nothing of the suite's own settings, and no runtime to install."""
     ours = {"DJANGO_SETTINGS_MODULE", "COURSEAPP_TESTS", "DATABASE_URL", "REDIS_URL", "SECRET_KEY", "POSTGRES_PROBLEM"}
-    theirs = {name: value for name, value in os.environ.items() if name not in ours}
+    theirs = {name: value for name, value in os.environ.items() if name not in ours | {"GPU_SLOTS"}}
     return {"RUNTIME_PYTHON": sys.executable, **theirs, "DATA_DIR": str(data_dir)}
 
 
@@ -144,6 +145,12 @@ def test_it_answers_heals_and_ctrl_c_leaves_nothing(demo: Callable[[], Running],
         assert soon(lambda: running.pid_of(words) not in {0, before}, STOP_SECONDS), words  # noqa: B023  # called before the loop goes on
     assert soon(lambda: running.get("/healthz")[0] == 200, STOP_SECONDS)
     assert running.printed.count("was killed by SIGKILL; it starts again.") == 3
+
+    if shutil.which("nvidia-smi") is None:
+        assert soon(lambda: "\n2 stand-ins take the place of GPUs" in running.printed, STOP_SECONDS)
+        assert soon(
+            lambda: "\n".join(map(command_line, children_of(running.process.pid))).count("--queues gpu,gpu.fake") == 2, STOP_SECONDS
+        )
 
     assert refused(data_dir, free_port()) == (
         f"CommandError: A demo is already running on {data_dir} at http://127.0.0.1:{running.port}. "

