@@ -37,9 +37,9 @@ _QUEUE = re.compile(r"cpu|gpu(\.[a-z0-9-]+)?")
 
 @dataclass(frozen=True)
 class CheckSpec:
-    """One `[[check]]` row. `fresh`: its student process is its own, or that of the group of this name; `needs_gpu`: one such check
-    has to pass the smoke check before the run on a GPU. `seeds`: how many draws it is judged on; it gives the share of its points that passed. `tolerance`: by how many points
-    another run may differ for no reason."""
+    """One `[[check]]` row. `fresh`: its student process is its own, or that of the group of this name; `needs_gpu`: one such check has to
+    pass the smoke check before there is a run on a GPU. `seeds`: how many draws it is judged on; it gives the share of its points that
+    passed. `tolerance`: by how many points another run may differ for no reason."""
 
     id: str
     title: str
