@@ -547,7 +547,10 @@ def charge(run: Run, now: datetime, *, ours: bool = False) -> None:
     pool, seconds = turns.pool(run.queue), (now - run.claimed_at).total_seconds()
     share = QueueShare.objects.select_for_update().filter(enrollment=run.enrollment_id, pool=pool).first()
     level = queueing.charged(share.level if share else queueing.NOTHING_USED, seconds, now.timestamp())
-    if math.isfinite(level):
+    if share:
+        share.level = level
+        share.save(update_fields=["level"])
+    elif math.isfinite(level):
         QueueShare.objects.update_or_create(enrollment_id=run.enrollment_id, pool=pool, defaults={"level": level})
 
 
