@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from django.db import connection
 
@@ -24,6 +25,13 @@ def database_now() -> datetime:
 def as_now(moment: datetime) -> datetime:
     """What `database_now` makes of the moment (aware) that a statement of one's own has read."""
     return moment.astimezone(UTC) + _offset
+
+
+def now_in_sql(shift: timedelta) -> tuple[str, Any]:
+    """An expression with one %s, and the value for it: the database's present moment plus `shift`, within a statement of one's own."""
+    if connection.vendor == "postgresql":
+        return "(statement_timestamp() + %s)", _offset + shift
+    return "%s", connection.ops.adapt_datetimefield_value(database_now() + shift)
 
 
 @contextmanager

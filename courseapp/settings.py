@@ -98,6 +98,9 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
         "timeout": 20,
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
     }
+else:
+    # Without it psycopg prepares nothing, not even what is asked to be (courseapp.statements). Django's own statements never are.
+    DATABASES["default"].setdefault("OPTIONS", {})["prepare_threshold"] = 5
 # How many days what is kept that nobody needs any more (courseapp.services.retention); 0 keeps it for good.
 RETENTION_MAIL_DAYS = env.number("RETENTION_MAIL_DAYS", 180, least=0, most=36_500)
 RETENTION_FILE_DAYS = env.number("RETENTION_FILE_DAYS", 30, least=0, most=36_500)

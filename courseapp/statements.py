@@ -4,15 +4,17 @@ On PostgreSQL each statement would else be planned anew, and wait for the answer
 most of the time. SQLite is in this process: there each is carried out where it is asked.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import psycopg
 from django.db import connection
+from django.db.models import Model
 from psycopg.rows import tuple_row
 
 Row = tuple[Any, ...]
+_Model = TypeVar("_Model", bound=Model)
 
 
 class Answer:
@@ -42,12 +44,30 @@ def together() -> Iterator[None]:
         yield
 
 
-def ask(statement: str, values: Sequence[Any]) -> Answer:
-    """Within `together`. `statement` has %s for each value; moments and days are given as `connection.ops` adapts them."""
+def ask(statement: str, values: Sequence[Any], *, binary: bool = True) -> Answer:
+    """`statement` has %s for each value; moments and days are given as `connection.ops` adapts them.
+
+    `binary`: how values come back, which is faster; for `instances` they have to come as Django reads them, as text.
+    """
     if connection.vendor != "postgresql":
         cursor = connection.cursor()
         cursor.execute(statement, values)
         return Answer(cursor)
+    connection.ensure_connection()
     fast = psycopg.Cursor(connection.connection, row_factory=tuple_row)
-    fast.execute(statement.encode(), values, prepare=True, binary=True)
+    with connection.wrap_database_errors:
+        fast.execute(statement.encode(), values, prepare=True, binary=binary)
     return Answer(fast)
+
+
+def columns(model: type[Model]) -> str:
+    return ", ".join(field.column or "" for field in model._meta.concrete_fields)
+
+
+def instances(model: type[_Model], rows: Iterable[Row]) -> list[_Model]:
+    """Of the rows of a statement that gives `columns(model)`, asked for with `binary=False`: what the model's manager would give."""
+    fields = model._meta.concrete_fields
+    compiler = model._default_manager.all().query.get_compiler(connection.alias)
+    converters = compiler.get_converters([field.get_col(model._meta.db_table) for field in fields])
+    names = [field.attname for field in fields]
+    return [model.from_db(connection.alias, names, row) for row in compiler.apply_converters(rows, converters)]

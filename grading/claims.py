@@ -34,66 +34,56 @@ class Claimed:
     token: int
 
 
-@dataclass(frozen=True)
-class _Place:
-    """Where a run can go now: the row of a slot, or none where none is needed."""
-
-    slot: int | None
+class _SlotGoneError(Exception):
+    """It was taken out of use just now."""
 
 
-@transaction.atomic
 def claim(queue: str, worker: str, *, slot: str = "", min_age: float = 0) -> Claimed | None:
     """Take the run whose turn it is, of those claimable for `min_age` seconds. Nobody else gets it while the lease is kept.
 
     Of `queue`; for a GPU slot (its UUID), of all queues that it serves, and only while the slot is free. Nothing while staff pause them.
     """
-    pool = turns.pool(queue)
-    if pool == "gpu" and not slot:
+    if turns.pool(queue) == "gpu" and not slot:
         return None  # a worker without a slot has no GPU to give
-    now = _alone(pool)
-    place, line = _look(queue, slot, now, now - timedelta(seconds=min_age))
-    while place and (turn := line.take()) is not None:
+    try:
+        taken = _claim(queue, worker, slot, timedelta(seconds=min_age))
+    except _SlotGoneError:
+        return None
+    if not taken:
+        return None
+    [run] = statements.instances(Run, taken)  # only now, when no other claim waits for this one
+    return Claimed(run, run.token)
+
+
+@transaction.atomic
+def _claim(queue: str, worker: str, slot: str, min_age: timedelta) -> list[statements.Row]:
+    """The run's row, if there is one."""
+    now, line = _look(queue, slot, min_age)
+    for turn in line:
         need = _need(turn, now) if slot and turn.purpose != Purpose.RERUN else None
         if need and not need.left.serves(need.seconds):
             _postpone(turn, need)
             continue
-        run = _take(turn, worker, now, place)
-        if run is None:
-            continue
-        if slot and not _occupy(place, run, need):
-            transaction.set_rollback(True)
-            return None
-        return Claimed(run, run.token)
-    return None
+        if taken := _take(turn, worker, now, slot, need):
+            return taken
+    return []
 
 
-# A claimant that is stopped in the middle holds the others up no longer than a lease.
-_ALONE = "SELECT set_config('idle_in_transaction_session_timeout', %s, true), pg_advisory_xact_lock(%s, hashtext(%s)), clock_timestamp()"
-_PLACE = """
-SELECT slot.id FROM (SELECT 1) AS always
-LEFT JOIN grading_gpuslot AS slot ON slot.uuid = %s AND slot.state = 'free' AND NOT slot.drained AND slot.seen_at > %s
-WHERE NOT EXISTS (SELECT 1 FROM grading_queuepause WHERE pool = %s)
+# Lets no other claim of the pool go on beside this one until it is committed. A claimant that is stopped in the middle holds the others up
+# no longer than a lease. What follows is planned once: planning it takes as long as carrying it out.
+_ALONE = """
+SELECT set_config('idle_in_transaction_session_timeout', %s, true), set_config('plan_cache_mode', 'force_generic_plan', true),
+    pg_advisory_xact_lock(%s, hashtext(%s)), clock_timestamp()
 """
 
 
-def _alone(pool: str) -> datetime:
-    """Let no other claim of the pool go on beside this one until it is committed; SQLite has one writer anyway. The moment it begins."""
-    if connection.vendor != "postgresql":
-        return database_now()
+def _look(queue: str, slot: str, min_age: timedelta) -> tuple[datetime, list[Waiting]]:
+    """Alone from here on: the moment, and who waits; nobody while the queue is paused or the slot is not to be given out."""
+    alone = connection.vendor == "postgresql"  # SQLite has one writer anyway
     with statements.together():
-        locked = statements.ask(_ALONE, [f"{round(settings.RUN_LEASE_SECONDS * 1000)}ms", _LOCK, pool])
-    return as_now(locked.rows()[0][2])
-
-
-def _look(queue: str, slot: str, now: datetime, before: datetime) -> tuple[_Place | None, queueing.Line]:
-    """Where a run would go, None while its queue is paused or the slot is not to be given out; and who waits."""
-    with statements.together():
-        place = statements.ask(_PLACE, [slot, _moment(now - turns.SILENT_AFTER), turns.pool(queue)])
-        heads = turns.heads(queue, slot, before, seen_after=now - turns.SILENT_AFTER)
-    found = place.rows()
-    if not found or (slot and found[0][0] is None):
-        return None, queueing.Line([], {})
-    return _Place(found[0][0]), queueing.Line(*heads())
+        locked = statements.ask(_ALONE, [f"{round(settings.RUN_LEASE_SECONDS * 1000)}ms", _LOCK, turns.pool(queue)]) if alone else None
+        heads = turns.heads(queue, slot, min_age)
+    return as_now(locked.rows()[0][-1]) if locked else database_now(), queueing.in_order(*heads())
 
 
 @dataclass(frozen=True)
@@ -107,33 +97,31 @@ class _Need:
     next_week: datetime
 
 
-_COURSE = """
-SELECT component.limits, course.timezone, policy.gpu_minutes_per_week
+# The sums of a week take its Monday three times.
+_WEEK = """
+    (SELECT COALESCE(SUM(minutes), 0) FROM grading_gpugrant WHERE enrollment_id = run.enrollment_id AND week = %s),
+    (SELECT COALESCE(SUM(charged_s), 0) FROM grading_gpuuse WHERE enrollment_id = run.enrollment_id AND week = %s),
+    (SELECT COALESCE(SUM(reserved_s), 0) FROM grading_gpuuse WHERE enrollment_id = run.enrollment_id AND week = %s AND charged_s IS NULL)
+"""
+_NEED = f"""
+SELECT component.limits, course.timezone, policy.gpu_minutes_per_week, {_WEEK}, {_WEEK}
 FROM grading_run AS run
 JOIN grading_component AS component ON component.id = run.component_id
 JOIN grading_homework AS homework ON homework.id = component.homework_id
 JOIN courseapp_course AS course ON course.id = homework.course_id
 LEFT JOIN grading_coursepolicy AS policy ON policy.course_id = course.id
 WHERE run.id = %s
-"""
-_GRANTED = "SELECT week, SUM(minutes) FROM grading_gpugrant WHERE enrollment_id = %s AND week IN (%s, %s) GROUP BY week"
-_SPENT = """
-SELECT week, COALESCE(SUM(charged_s), 0), COALESCE(SUM(CASE WHEN charged_s IS NULL THEN reserved_s END), 0)
-FROM grading_gpuuse WHERE enrollment_id = %s AND week IN (%s, %s) GROUP BY week
-"""
+"""  # noqa: S608 - of our own text
 
 
 def _need(turn: Waiting, now: datetime) -> _Need:
-    weeks = [_day(budget.monday(zone, now)) for zone in _FIRST_AND_LAST]
-    with statements.together():
-        course = statements.ask(_COURSE, [turn.id])
-        grants = statements.ask(_GRANTED, [turn.account, *weeks])
-        uses = statements.ask(_SPENT, [turn.account, *weeks])
-    limits, zone_name, every_week = course.rows()[0]
+    # Between them the week lies that is the course's.
+    first, last = (budget.monday(zone, now) for zone in _FIRST_AND_LAST)
+    asked = statements.ask(_NEED, [*[_day(first)] * 3, *[_day(last)] * 3, turn.id])
+    [(limits, zone_name, every_week, *sums)] = asked.rows()
     zone = ZoneInfo(zone_name)
     week = budget.monday(zone, now)
-    granted = {str(day): given for day, given in grants.rows()}
-    spent = {str(day): minutes.Spent(charged, reserved) for day, charged, reserved in uses.rows()}
+    granted, charged, reserved = sums[:3] if week == first else sums[3:]
     if every_week is None:
         every_week = GPU_MINUTES
     if isinstance(limits, str):
@@ -141,7 +129,7 @@ def _need(turn: Waiting, now: datetime) -> _Need:
     return _Need(
         seconds=round(Limits(**limits).wall_s),
         every_week=every_week,
-        left=minutes.left(every_week, granted.get(str(week), 0), spent.get(str(week), minutes.Spent())),
+        left=minutes.left(every_week, granted, minutes.Spent(charged, reserved)),
         week=week,
         next_week=datetime.combine(week + timedelta(days=7), time.min, zone),
     )
@@ -158,36 +146,43 @@ def _postpone(turn: Waiting, need: _Need) -> None:
 # and the check rows of today belong to them.
 _TAKE = """
 UPDATE grading_run SET
-    state = 'running', token = token + 1, worker = %s, slot_id = %s, claimed_at = %s, lease_until = %s, progress = '{{}}', note = '',
-    short_of_minutes = false,
+    state = 'running', token = token + 1, worker = %s, slot_id = (SELECT id FROM grading_gpuslot WHERE uuid = %s),
+    claimed_at = %s, lease_until = %s, progress = '{{}}', note = '', short_of_minutes = false,
     bundle_id = CASE WHEN bundle_id IS NOT NULL THEN COALESCE((
         SELECT homework.bundle_id FROM grading_homework AS homework
         JOIN grading_component AS component ON component.homework_id = homework.id WHERE component.id = grading_run.component_id
     ), bundle_id) END
 WHERE id = (SELECT id FROM grading_run WHERE id = %s AND state = 'queued' {lock})
-RETURNING *
+RETURNING {columns}
+"""
+_RESERVE = """
+INSERT INTO grading_gpuuse (run_id, token, enrollment_id, week, reserved_s)
+SELECT id, token, enrollment_id, %s, %s FROM grading_run WHERE id = %s AND state = 'running' AND claimed_at = %s AND worker = %s
+"""
+_OCCUPY = """
+UPDATE grading_gpuslot SET state = 'busy', run_id = %s WHERE uuid = %s AND state = 'free' AND NOT drained
+AND EXISTS (SELECT 1 FROM grading_run WHERE id = %s AND state = 'running' AND claimed_at = %s AND worker = %s)
 """
 
 
-def _take(turn: Waiting, worker: str, now: datetime, place: _Place) -> Run | None:
-    """None when it is being cancelled or changed just now."""
+def _take(turn: Waiting, worker: str, now: datetime, slot: str, need: _Need | None) -> list[statements.Row]:
+    """Give the run to the worker, and the slot and the minutes to the run; its row. None, when somebody is changing it just now.
+
+    Raises _SlotGoneError.
+    """
     lock = "FOR UPDATE SKIP LOCKED" if connection.features.has_select_for_update_skip_locked else ""
     lease = now + timedelta(seconds=settings.RUN_LEASE_SECONDS)
-    found = list(Run.objects.raw(_TAKE.format(lock=lock), [worker, place.slot, _moment(now), _moment(lease), turn.id]))
-    return found[0] if found else None
-
-
-_RESERVE = "INSERT INTO grading_gpuuse (run_id, token, enrollment_id, week, reserved_s) VALUES (%s, %s, %s, %s, %s)"
-_OCCUPY = "UPDATE grading_gpuslot SET state = 'busy', run_id = %s WHERE id = %s AND state = 'free' AND NOT drained"
-
-
-def _occupy(place: _Place, run: Run, need: _Need | None) -> bool:
-    """Give the slot and the minutes to the run. False: the slot was taken out of use just now."""
+    taken = [turn.id, _moment(now), worker]
     with statements.together():
+        values = [worker, slot, _moment(now), _moment(lease), turn.id]
+        run = statements.ask(_TAKE.format(lock=lock, columns=statements.columns(Run)), values, binary=False)
         if need:
-            statements.ask(_RESERVE, [run.pk, run.token, run.enrollment_id, _day(need.week), need.seconds])
-        taken = statements.ask(_OCCUPY, [run.pk, place.slot])
-    return taken.changed == 1
+            statements.ask(_RESERVE, [_day(need.week), need.seconds, *taken])
+        occupied = statements.ask(_OCCUPY, [turn.id, slot, *taken]) if slot else None
+    rows = run.rows()
+    if rows and occupied and not occupied.changed:
+        raise _SlotGoneError
+    return rows
 
 
 def _moment(value: datetime) -> Any:

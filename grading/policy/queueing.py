@@ -100,6 +100,11 @@ def key(run: Waiting, account: Account, rules: Rules = ALL) -> Key:
     return (yields, holds, run.purpose, account.level if rules.fair_share and run.counts else 0.0, run.since, run.id)
 
 
+def in_order(waiting: Iterable[Waiting], accounts: Mapping[int, Account]) -> list[Waiting]:
+    """The one to claim now first, and after each the one to claim if that cannot be had."""
+    return sorted(waiting, key=lambda run: key(run, accounts[run.account]))
+
+
 class Line:
     """What waits, in the order in which it is claimed as accounts take slots and give them back."""
 

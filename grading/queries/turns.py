@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from django.db import connection, models
 from django.db.models import Count, Q
 
-from courseapp.clock import database_now
+from courseapp.clock import database_now, now_in_sql
 from courseapp.statements import ask
 from grading.models import GpuSlot, QueuePause, QueueShare, Run
 from grading.policy import queueing
@@ -48,18 +48,23 @@ def numbers(queue: str) -> tuple[int, int]:
     return sum(counted.values()), at_work
 
 
-def heads(queue: str, slot: str, before: datetime, *, seen_after: datetime) -> Callable[[], tuple[list[Waiting], dict[int, Account]]]:
-    """Of everybody the run that would be claimed, among those that may be since `before`, and what they have used.
+def heads(queue: str, slot: str, min_age: timedelta) -> Callable[[], tuple[list[Waiting], dict[int, Account]]]:
+    """Of everybody the run that would be claimed, among those claimable for `min_age`, and what they have used.
 
     In `queue`, or in all that the GPU slot (its UUID) serves; without those that have failed there by our fault, while they have another
-    slot to go to (`seen_after`: one that was reported since). One statement, asked within `statements.together`. It goes from person to
-    person in the index of what waits, so its cost is theirs and not that of the runs.
+    slot to go to. Nobody while the queue is paused, or the slot is not to be given out. One statement, asked within `statements.together`.
+    It goes from person to person in the index of what waits, so its cost is theirs, and not that of the runs that wait or have ended.
     """
     name = pool(queue)
-    starts, whose = (_STARTS_OF_SLOT, ["gpu", slot]) if slot else (_STARTS, [queue])
-    moment, silent = (connection.ops.adapt_datetimefield_value(value) for value in (before, seen_after))
-    elsewhere, which = (_ELSEWHERE, [slot, silent]) if slot else ("", [])
-    answer = ask(_HEADS.format(starts=starts, elsewhere=elsewhere), [*whose, moment, *which, name, name, f"{name}.%", int(Purpose.LAB)])
+    (before, at), (seen_after, seen) = now_in_sql(-min_age), now_in_sql(-SILENT_AFTER)
+    starts, whose = (_STARTS_OF_SLOT.format(seen_after=seen_after), [slot, seen]) if slot else (_STARTS, [queue])
+    elsewhere, which = (_ELSEWHERE.format(seen_after=seen_after), [slot, seen]) if slot else ("", [])
+    # The one knows no lateral joins, the other would read the whole table for the join by id.
+    form, wanted = _LATERAL if connection.vendor == "postgresql" else _BY_ID
+    following = form.format(_FOLLOWING.format(wanted=wanted, before=before, elsewhere=elsewhere))
+    values = [*whose, name, at, *which, name, name, f"{name}.%", int(Purpose.LAB)]
+    moment = Run._meta.get_field("created_at").db_type(connection)
+    answer = ask(_HEADS.format(starts=starts, following=following, moment=moment), values)
 
     def found() -> tuple[list[Waiting], dict[int, Account]]:
         rows = answer.rows()
@@ -75,7 +80,11 @@ def _seconds(since: datetime | str) -> float:
 
 
 _STARTS = "SELECT %s AS queue"
-_STARTS_OF_SLOT = "SELECT %s AS queue UNION ALL SELECT 'gpu.' || kind FROM grading_gpuslot WHERE uuid = %s"
+_STARTS_OF_SLOT = """
+SELECT CASE own_kind WHEN 1 THEN 'gpu.' || slot.kind ELSE 'gpu' END AS queue
+FROM grading_gpuslot AS slot CROSS JOIN (SELECT 0 AS own_kind UNION ALL SELECT 1) AS served
+WHERE slot.uuid = %s AND slot.state = 'free' AND NOT slot.drained AND slot.seen_at > {seen_after}
+"""
 _ELSEWHERE = """
 AND NOT (
     EXISTS (
@@ -83,34 +92,35 @@ AND NOT (
         WHERE failure.run_id = grading_run.id AND here.uuid = %s
     ) AND EXISTS (
         SELECT 1 FROM grading_gpuslot AS other
-        WHERE other.state <> 'quarantined' AND NOT other.drained AND other.seen_at > %s
+        WHERE other.state <> 'quarantined' AND NOT other.drained AND other.seen_at > {seen_after}
         AND (own.queue = 'gpu' OR own.queue = 'gpu.' || other.kind)
         AND NOT EXISTS (SELECT 1 FROM grading_slotfailure AS failure WHERE failure.run_id = grading_run.id AND failure.slot_id = other.id)
     )
 )
 """
+_FOLLOWING = """
+SELECT {wanted} FROM grading_run
+WHERE queue = own.queue AND state = 'queued' AND enrollment_id > own.person AND not_before <= {before} {elsewhere}
+ORDER BY enrollment_id, purpose, created_at, id LIMIT 1
+"""
+_LATERAL = "CROSS JOIN LATERAL ({}) AS run", "enrollment_id, id, purpose, created_at"
+_BY_ID = "JOIN grading_run AS run ON run.id = ({})", "id"
+# No person has the number 0.
 _HEADS = """
-WITH RECURSIVE own(queue, person) AS (
-    SELECT queue, (SELECT min(enrollment_id) FROM grading_run WHERE queue = start.queue AND state = 'queued') FROM ({starts}) AS start
+WITH RECURSIVE own(queue, person, id, purpose, created_at) AS (
+    SELECT queue, CAST(0 AS bigint), CAST(0 AS bigint), CAST(0 AS smallint), CAST(NULL AS {moment}) FROM ({starts}) AS start
+    WHERE NOT EXISTS (SELECT 1 FROM grading_queuepause WHERE pool = %s)
     UNION ALL
-    SELECT queue, (
-        SELECT min(enrollment_id) FROM grading_run WHERE queue = own.queue AND state = 'queued' AND enrollment_id > own.person
-    ) FROM own WHERE person IS NOT NULL
-), head(id) AS MATERIALIZED (
-    SELECT (
-        SELECT id FROM grading_run
-        WHERE queue = own.queue AND state = 'queued' AND enrollment_id = own.person AND not_before <= %s {elsewhere}
-        ORDER BY purpose, created_at, id LIMIT 1
-    ) FROM own WHERE person IS NOT NULL
+    SELECT own.queue, run.enrollment_id, run.id, run.purpose, run.created_at FROM own {following}
 )
-SELECT run.id, run.enrollment_id, run.purpose, run.created_at, share.level, COALESCE(busy.runs, 0)
-FROM head
-JOIN grading_run AS run ON run.id = head.id
-LEFT JOIN grading_queueshare AS share ON share.enrollment_id = run.enrollment_id AND share.pool = %s
+SELECT own.id, own.person, own.purpose, own.created_at, share.level, COALESCE(busy.runs, 0)
+FROM own
+LEFT JOIN grading_queueshare AS share ON share.enrollment_id = own.person AND share.pool = %s
 LEFT JOIN (
     SELECT enrollment_id, COUNT(*) AS runs FROM grading_run
     WHERE state = 'running' AND (queue = %s OR queue LIKE %s) AND purpose <= %s GROUP BY enrollment_id
-) AS busy ON busy.enrollment_id = run.enrollment_id
+) AS busy ON busy.enrollment_id = own.person
+WHERE own.person > 0
 """
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import redis
-from django.db import transaction
+from django.db import connection, transaction
 
 from courseapp import bell, clock
 from grading import claims, slots
@@ -114,6 +114,19 @@ def test_four_processes_never_claim_a_run_twice(tmp_path: Path) -> None:
     assert sorted(pk for part in taken for pk in part) == [run.pk for run in runs]
     assert RunResult.objects.count() == 60
     assert set(Run.objects.values_list("state", "token")) == {("done", 1)}
+
+
+@pytest.mark.postgres
+@pytest.mark.django_db(transaction=True)
+def test_what_a_claim_asks_is_planned_once_for_a_connection(tmp_path: Path) -> None:
+    submission = making.submission(making.homework(tmp_path / "plus-one"))
+    runs = [making.run(submission) for _ in range(7)]  # PostgreSQL goes on planning for the first five, if it is let
+    connection.close()
+    assert [claimed.run for _ in runs if (claimed := claims.claim("cpu", "w"))] == runs
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT left(ltrim(statement, E'\n'), 4), generic_plans, custom_plans FROM pg_prepared_statements")
+        plans = {verb: numbers for verb, *numbers in cursor.fetchall()}
+    assert (plans["WITH"], plans["UPDA"]) == ([7, 0], [7, 0])
 
 
 @pytest.mark.postgres
