@@ -83,6 +83,7 @@ def page(reader: Enrollment, found: Sequence[Component], number: str) -> dict[st
         "page": shown,
         "rows": [_row(lab) for lab in shown.object_list],
         "queues": [_queue(name, reader, pauses.get(turns.pool(name)), gpus, now) for name in queues],
+        "stand_ins": any(gpu.stand_in for gpu in gpus),
         "budget": _minutes(reader, queues, now),
         "outputs_mb": LAB_OUTPUTS_MB,
     }

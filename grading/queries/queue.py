@@ -242,7 +242,7 @@ def _staff_headline(loads: Sequence[Load], pauses: Mapping[str, QueuePause]) -> 
         return f"The {names} queue is paused" if len(pauses) == 1 else f"The {names} queues are paused"
     waiting, at_work = sum(load.waiting for load in loads), sum(load.at_work for load in loads)
     if not waiting:
-        return "Nothing waits"
+        return f"Nothing waits, {at_work} {'run is' if at_work == 1 else 'runs are'} at work" if at_work else "Nothing waits"
     return f"{waiting} {'run waits' if waiting == 1 else 'runs wait'}, {at_work} {'is' if at_work == 1 else 'are'} at work"
 
 
@@ -310,7 +310,7 @@ def _row(run: Run, turn: Turn | None, reader: Enrollment, pauses: Mapping[str, Q
             starts = f"Waits for GPU minutes until {run.not_before.astimezone(reader.course.zone):%a %d %b}, or for a grant"
     else:
         words = turns.in_words(turn)
-        starts = f"Starts {words}" if words else "Its turn"
+        starts = f"Starts {words}" if words else "Next" if turn.place == 1 else "Waits its turn"
     return Row(run, _elsewhere(run, reader), turn.place if turn else None, starts)
 
 

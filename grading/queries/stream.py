@@ -134,9 +134,13 @@ def section(reader: Enrollment, run: Run | None, beside: Run | None) -> dict[str
 
 
 def _others(reader: Enrollment, run: Run) -> list[dict[str, Any]]:
-    """Runs of the component that have curves: those of the run's own student first, then, for staff, the newest of everybody else."""
+    """Runs of the component that have curves: those of the run's own student first, then, for staff, the newest of everybody else.
+
+    No smoke checks: their two steps are no curve to compare with.
+    """
     newest = Q(token=F("run__token")) | Q(token=F("run__token") - 1, run__state__in=[Run.State.CANCELLED, Run.State.SUPERSEDED])
     rows = RunCurves.objects.filter(newest, run__component=run.component_id, run__proposed=False).exclude(run=run)
+    rows = rows.exclude(run__stage=Run.Stage.SMOKE)
     if not reader.is_staff:
         rows = rows.filter(Run.owned_by(reader, "run__"))
     whole = rows.defer("data", "run__submission__receipt_text", "run__submission__receipt_signature")

@@ -109,7 +109,7 @@ def live(reader: Enrollment, submission: Submission) -> dict[str, Any]:
 
 def _runs(submission: Submission) -> list[Run]:
     """Newest first. Read before the standing: a run that ends in between is then shown as still going, and asked for again."""
-    return list(submission.runs.filter(proposed=False).select_related("result", "bundle", "rerun").order_by("-pk"))
+    return list(submission.runs.filter(proposed=False).select_related("result", "bundle", "rerun", "slot").order_by("-pk"))
 
 
 def _live(reader: Enrollment, submission: Submission, runs: list[Run], standing: Standing) -> dict[str, Any]:
@@ -133,6 +133,7 @@ def _live(reader: Enrollment, submission: Submission, runs: list[Run], standing:
         "card": result_card(result, viewer, moment, score_seen=seen) if result else None,
         "how": how_it_was_run(result, viewer) if result else None,
         "smoked": result is not None and result.kind == RunResult.Kind.SMOKE,
+        "kept_off_gpus": result is not None and result.kind in JUDGED and result.run.stage == Run.Stage.SMOKE,
         "judged_again": judged_again(result, submission, own=viewer.owner, seen=seen) if result else None,
         "ended_without": ended_without,
         "last_words": stream.tail(ended_without, SHOWN) if ended_without else "",
@@ -178,6 +179,14 @@ def version(run: Run | None, result: RunResult | None) -> str:
     return f"{run.pk}.{run.token}.{run.state}.{run.attempts}.{place}.{result.pk if result else 0}.{crc32(run.note.encode())}"
 
 
+def _where(run: Run) -> str:
+    if run.stage == Run.Stage.SMOKE:
+        return "Smoke check"
+    if run.slot is None:
+        return "Running"
+    return "Running on a stand-in for a GPU" if run.slot.stand_in else "Running on a GPU"
+
+
 def running(run: Run, reader: Enrollment) -> dict[str, Any]:
     if run.state != Run.State.RUNNING:
         found = wait(run, reader.course.zone)
@@ -191,7 +200,7 @@ def running(run: Run, reader: Enrollment) -> dict[str, Any]:
     if progress.get("total"):
         sentence = f"{sentence} {progress['done']} of {progress['total']} checks are through."
     return {
-        "title": "Smoke check" if run.stage == Run.Stage.SMOKE else "Running",
+        "title": _where(run),
         "total": progress.get("total", 0),
         "done": progress.get("done", 0),
         "sentence": sentence,

@@ -374,6 +374,9 @@ def test_what_would_keep_a_new_one_waiting_is_said_before(gpu: Component, ada: E
     assert (before.name, before.waiting, before.at_work, before.place, before.pause) == ("gpu", 2, 0, 2, None)  # before the rerun
     text = signed_in(ada).get(page(ada, name="lab")).content.decode()
     assert "GPU minutes are left to you this week" in text
+    assert "Here stand-ins take the place of GPUs: what is queued for one runs on the processor." in text
+    GpuSlot.objects.update(kind="a100")
+    assert "stand-ins" not in signed_in(ada).get(page(ada, name="lab")).content.decode()
     QueuePause.objects.create(pool="gpu", reason="The driver is updated.", paused_by=ada, at=clock.database_now())
     assert "paused: The driver is updated." in signed_in(ada).get(page(ada, name="lab")).content.decode()
 

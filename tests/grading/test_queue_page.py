@@ -89,6 +89,17 @@ def test_a_real_gpu_is_not_called_a_stand_in(component: Component, course: Cours
     assert [("a100" in html, STANDS_IN in html) for html in pages] == [(True, False)] * 2
 
 
+def test_what_is_at_work_is_said_also_when_nothing_waits(component: Component, course: Course) -> None:
+    report()
+    ta = making.person(course, "t", Role.TA)
+    assert queries.live(ta, "1")["headline"] == "Nothing waits"
+    run = making.run(making.submission(component, "ada"), queue="gpu")
+    assert [row.starts for row in queries.live(ta, "1")["page"]] == ["Next"]
+    assert claims.claim("gpu", "w", slot=SLOT.uuid) is not None
+    assert queries.live(ta, "1")["headline"] == "Nothing waits, 1 run is at work"
+    assert f"Ada, Homework {run.component.homework.number} practice, hand-in #1" in shown(ta)
+
+
 def test_staff_see_no_names_of_another_course(component: Component, tmp_path: Path) -> None:
     report()
     making.run(making.submission(component, "ada"), queue="gpu")
@@ -118,7 +129,7 @@ def test_a_paused_queue_is_not_claimed_from_and_says_why(component: Component, c
     assert (place.kind, place.message) == ("paused", words)
     assert "Driver update until noon.</b> What runs goes on" in shown(waiting.enrollment)
     assert "Driver update until noon.</b> By I" in shown(ta)
-    assert {row.run.queue: row.starts for row in queries.live(ta, "1")["page"]} == {"gpu": "Paused", "cpu": "Its turn"}
+    assert {row.run.queue: row.starts for row in queries.live(ta, "1")["page"]} == {"gpu": "Paused", "cpu": "Next"}
     claimed = claims.claim("cpu", "w")
     assert claimed is not None
     assert claimed.run == other

@@ -22,7 +22,7 @@ from courseapp.management import workers
 from courseapp.management.commands import runner_host
 from courseapp.models import Role
 from grading import claims, execution, slots
-from grading.models import Component, CoursePolicy, GpuGrant, GpuSlot, GpuUse, QueueShare, Run
+from grading.models import Component, CoursePolicy, GpuGrant, GpuSlot, GpuUse, QueueShare, Run, Submission
 from grading.queries import runs as queries
 from grading.queries.budget import budget, monday, too_long
 from grading.runner import server
@@ -398,13 +398,17 @@ def test_a_gpu_run_follows_a_smoke_check_that_passed_and_only_it_counts(componen
     assert (judging.result.run, judging.result.kind) == (second, "ok")
 
 
+def shown(client: Client, made: Submission) -> str:
+    assert made.enrollment.user
+    client.force_login(made.enrollment.user)
+    return client.get(f"/c/{made.enrollment.course.slug}/submissions/{made.pk}/").content.decode()
+
+
 def test_a_passed_smoke_check_is_shown_as_what_it_is(component: Component, client: Client) -> None:
     made = making.submission(checked(component))
     services.enqueue(submission=made)
     smoked(SMOKED)
-    assert made.enrollment.user
-    client.force_login(made.enrollment.user)
-    page = client.get(f"/c/{component.homework.course.slug}/submissions/{made.pk}/").content.decode()
+    page = shown(client, made)
     assert '<h2 id="result-title">Smoke check</h2>' in page
     assert "Nothing of it counts: the result comes from the run on the GPU." in page
     assert "note bad" not in page
@@ -412,7 +416,7 @@ def test_a_passed_smoke_check_is_shown_as_what_it_is(component: Component, clien
 
 
 @pytest.mark.parametrize("kind", ["ok", "student"])
-def test_no_gpu_is_taken_by_what_would_not_run_there(component: Component, kind: Literal["ok", "student"]) -> None:
+def test_no_gpu_is_taken_by_what_would_not_run_there(component: Component, kind: Literal["ok", "student"], client: Client) -> None:
     made = making.submission(checked(component))
     services.enqueue(submission=made)
     failing = CheckResult("plus-one", "", Decimal(0), Decimal(4), False, True, "visible")
@@ -421,6 +425,24 @@ def test_no_gpu_is_taken_by_what_would_not_run_there(component: Component, kind:
     assert (run.result.kind, list(made.runs.all())) == (kind, [run])
     (judging,) = queries.judging([made]).values()
     assert judging.result == run.result
+    page = shown(client, made)
+    assert "<b>The smoke check did not pass, and its result stands.</b>" in page
+    assert "Nothing of it counts" not in page
+
+
+@pytest.mark.parametrize(("kind", "title"), [("fake", "Running on a stand-in for a GPU"), ("a100", "Running on a GPU")])
+def test_where_a_run_is_at_work_is_said(component: Component, client: Client, kind: str, title: str) -> None:
+    made = making.submission(checked(component))
+    services.enqueue(submission=made)
+    smoke = claims.claim("cpu", "w")
+    assert smoke is not None
+    assert '<h2 id="run-title">Smoke check</h2>' in shown(client, made)
+    execution.finish(smoke.run, smoke.token, SMOKED)
+    slots.report("here", [Device("GPU-1", kind)], in_use=frozenset(), faults={})
+    assert claims.claim("gpu", "w", slot="GPU-1") is not None
+    page = shown(client, made)
+    assert f'<h2 id="run-title">{title}</h2>' in page
+    assert "The smoke check did not pass" not in page
 
 
 def test_a_newer_hand_in_takes_the_place_of_an_older_one_once_it_would_run(component: Component) -> None:

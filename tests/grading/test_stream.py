@@ -271,6 +271,9 @@ def test_curves_stay_and_are_drawn_beside_those_of_another_hand_in(component: Co
     assert b'class="beside"' in beside.content
     by_staff = staff.get(page(second), {"beside": foreign.pk})
     assert [other["pk"] for other in by_staff.context["others"]] == [first.pk, foreign.pk]
+    Run.objects.filter(pk=first.pk).update(stage=Run.Stage.SMOKE)  # two steps are nothing to compare with
+    assert [other["pk"] for other in ada.get(page(second)).context["others"]] == []
+    Run.objects.filter(pk=first.pk).update(stage=Run.Stage.GRADE)
     assert b'class="beside"' in by_staff.content
     for wanted in (str(foreign.pk), "999999", "x", "9" * 40):
         assert ada.get(page(second), {"beside": wanted}).status_code == 404
