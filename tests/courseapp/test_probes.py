@@ -18,10 +18,10 @@ def test_what_hangs_is_not_waited_for_and_not_started_again() -> None:
     dead, well = Probe("dead", hang, worst="down"), Probe("well", lambda: Finding("ok", "fine"), worst="down")
     began = time.monotonic()
     for _ in range(3):
-        found = ask([dead, well], 0.1)
+        found = ask([dead, well], 0.5)
         assert (found["dead"].state, found["dead"].detail) == ("down", "No answer in time.")
         assert (found["well"].state, found["well"].detail) == ("ok", "fine")
-    assert time.monotonic() - began < 1.0
+    assert time.monotonic() - began < 5
     assert len(started) == 1
     release.set()
     assert ask([dead], 5)["dead"].state == "ok"

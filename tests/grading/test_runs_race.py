@@ -218,9 +218,9 @@ def test_the_bell_rings_again_after_the_broker_was_stopped_and_killed(
     assert bell.drain(5)
     assert valkey.process is not None
     valkey.process.send_signal(signal.SIGSTOP)
-    assert seconds_to_enqueue(submission) < 0.3
+    assert statistics.median(seconds_to_enqueue(submission) for _ in range(3)) < 0.3
     valkey.kill()
-    assert seconds_to_enqueue(submission) < 0.3
+    assert statistics.median(seconds_to_enqueue(submission) for _ in range(3)) < 0.3
     valkey.start()
     with redis.Redis(port=valkey.port) as client:
         before = client.llen("cpu")
