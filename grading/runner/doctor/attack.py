@@ -9,6 +9,7 @@ MADE = "the attack was made"
 REACHED = "reached: "
 QUICK = Limits(wall_s=6, cpu_s=6, call_s=2, memory_mb=1024, tmp_mb=64, files=1024, processes=64, output_kb=16, file_mb=64)
 HANGS = replace(QUICK, wall_s=1.5, call_s=1)
+UNHURRIED = replace(QUICK, wall_s=20, cpu_s=20, call_s=10)  # where a slow machine must not end what ends by itself
 
 # Stands before every attack's code. The mark is the name of the process, and of all that it starts, for whoever looks from outside.
 PRELUDE = f'''

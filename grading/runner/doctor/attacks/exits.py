@@ -1,6 +1,6 @@
 """Ends of the process at every point: where an exit status counts, an early one is a success."""
 
-from grading.runner.doctor.attack import HANGS, HONEST, RIGHT, SCALE, Attack, right_but
+from grading.runner.doctor.attack import HANGS, HONEST, RIGHT, SCALE, UNHURRIED, Attack, right_but
 
 _ENDED = "The process ended by itself"
 _CRASHED = "The process crashed"
@@ -22,7 +22,7 @@ class Scale:
 
 def _hangs(name: str, tries: str, body: str, proof: str = "no answer after 1 s") -> Attack:
     """A right hand-in that does `body` for one hidden request, which leaves the checker without an answer."""
-    return Attack(name, tries, right_but(body), honest=HONEST, proof=proof, limits=HANGS)
+    return Attack(name, tries, right_but(body), honest=HONEST, proof=proof, limits=UNHURRIED if proof == _CRASHED else HANGS)
 
 
 ATTACKS = (

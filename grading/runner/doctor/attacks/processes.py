@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from grading.runner.doctor.attack import HONEST, QUICK, RIGHT, Attack
+from grading.runner.doctor.attack import HONEST, QUICK, RIGHT, UNHURRIED, Attack
 
 _SHORT = replace(QUICK, wall_s=1.5, cpu_s=30)
 _ENDED = "Stopped after 1.5 s of wall time"
@@ -114,6 +114,7 @@ for _ in range(1000):
 """
         + RIGHT,
         honest=HONEST,
+        limits=UNHURRIED,
     ),
     Attack(
         "daemon",
