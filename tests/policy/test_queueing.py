@@ -7,7 +7,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from grading.policy.queueing import HALF_LIFE_S, NOTHING_USED, Account, Line, Purpose, Rules, Slot, Waiting, charged, expected, key, used
+from grading.policy.queueing import (
+    HALF_LIFE_S,
+    NOTHING_USED,
+    Account,
+    Line,
+    Purpose,
+    Rules,
+    Slot,
+    Waiting,
+    charged,
+    expected,
+    in_order,
+    key,
+    used,
+)
 
 DAY = HALF_LIFE_S
 HAND_IN, LAB, RERUN, SUPERSEDED = Purpose
@@ -158,6 +172,20 @@ def test_the_line_takes_what_has_the_smallest_key(found: tuple[list[Waiting], di
         if smallest.purpose in {HAND_IN, LAB}:
             accounts[smallest.account] = replace(accounts[smallest.account], running=accounts[smallest.account].running + 1)
     assert line.take() is None
+
+
+@given(lines())
+def test_a_claim_is_offered_what_the_line_would_take(found: tuple[list[Waiting], dict[int, Account]]) -> None:
+    """A claim reads one run of each account, the line has all; whoever is passed over leaves the others in their order."""
+    waiting, accounts = found
+    heads: dict[int, Waiting] = {}
+    for run in sorted(waiting, key=lambda run: (run.purpose, run.since, run.id)):
+        heads.setdefault(run.account, run)
+    offered = in_order(heads.values(), accounts)
+    assert offered[:1] == [run for run in [Line(waiting, accounts).take()] if run]
+    if offered:
+        others = [run for run in waiting if run.account != offered[0].account]
+        assert offered[1:2] == [run for run in [Line(others, accounts).take()] if run]
 
 
 def test_when_a_run_can_be_expected_to_start() -> None:
