@@ -11,15 +11,14 @@ Nothing here rings Celery: callers do, through what is handed in.
 import enum
 import logging
 import math
-import shlex
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 from django.conf import settings
 from django.db import DatabaseError, DataError, IntegrityError, InterfaceError, OperationalError, connection, models, transaction
@@ -29,40 +28,29 @@ from courseapp.clock import database_now
 from courseapp.models import Enrollment
 from grading import slots
 from grading.claims import Claimed, claim
+from grading.jobs import LoadError, RuntimeNotReadyError, StorageLostError, find_runtime, job_of, storage_problem
 from grading.models import (
-    LAB_OUTPUTS_MB,
-    Bundle,
     Check,
     Component,
-    LabFile,
-    LabRun,
     OutputFile,
     QueueShare,
-    RerunFile,
     Run,
     RunIncident,
     RunnerHost,
     RunResult,
     SlotFailure,
-    SubmissionFile,
 )
 from grading.policy import queueing
 from grading.queries import turns
 from grading.queries.slots import out_of_use, reported
 from grading.runner import client, runtimes
-from grading.runner.entry import entry_files
-from grading.runner.job import Cancelled, Job, Script
-from grading.runner.limits import Limits
-from grading.runner.manifest import CheckSpec, Visibility
+from grading.runner.job import Cancelled
 from grading.runner.outcome import Outcome, Progress
-from grading.runner.outputs import ALL
 from grading.stream import Stream
 
 log = logging.getLogger(__name__)
 
 MAX_ATTEMPTS = 3
-SMOKE_S = 60.0
-_LOOKED_FOR = 5  # bundles of which a machine that has the storage has at least one
 BACKOFF = (timedelta(seconds=2), timedelta(seconds=15))
 JUST_WRITTEN_SECONDS = 0.2  # a run that ends at this very heartbeat is not held either, and was not taken away
 UNSERVED_AFTER = timedelta(seconds=30)
@@ -199,7 +187,7 @@ def sort_by_runtime(queue: str) -> None:
     waiting = Run.objects.filter(queue=queue, state__in=_WAITING)
     for name in waiting.order_by().values_list("component__runtime", flat=True).distinct():
         of_runtime = Run.objects.filter(queue=queue, component__runtime=name)
-        found = _find_runtime(name)
+        found = find_runtime(name)
         if isinstance(found, runtimes.Ready):
             of_runtime.filter(state=Run.State.WAITING_RUNTIME).update(state=Run.State.QUEUED, note="")
         else:
@@ -210,7 +198,7 @@ def sort_by_runtime(queue: str) -> None:
 def ready_runtimes(queues: list[str]) -> list[runtimes.Runtime]:
     """The runtimes that homework on these queues is judged in, as far as they are installed."""
     judged = Component.objects.filter(queue__in=queues, check_rows__isnull=False)
-    found = [_find_runtime(name) for name in judged.order_by().values_list("runtime", flat=True).distinct()]
+    found = [find_runtime(name) for name in judged.order_by().values_list("runtime", flat=True).distinct()]
     return [one.runtime for one in found if isinstance(one, runtimes.Ready)]
 
 
@@ -219,13 +207,6 @@ def report(name: str, queues: list[str], *, tier: str, memory_guard: str = "", r
     now = database_now()
     values = {"queues": queues, "tier": tier, "memory_guard": memory_guard, "refusal": refusal, "seen_at": now}
     RunnerHost.objects.update_or_create(name=name, defaults=values, create_defaults={**values, "started_at": now})
-
-
-def storage_problem() -> str:
-    """Why this machine cannot read what is to be judged, as where its storage is not mounted; empty when it can. One statement."""
-    newest = list(Bundle.objects.order_by("-pk").values_list("digest", flat=True)[:_LOOKED_FOR])
-    lost = newest and not any(map(blobs.exists, newest))  # one that is lost is its homework's trouble alone
-    return f"The storage {settings.DATA_DIR / 'uploads'} does not hold the site's files: mount it there." if lost else ""
 
 
 def refusal(slot: str = "") -> str:
@@ -359,7 +340,7 @@ def _attempt(claimed: Claimed, keeper: _Keeper) -> "partial[bool]":
     """Do the job; returns what is to be written about it."""
     run, token = claimed.run, claimed.token
     try:
-        outcome = client.run_job(settings.RUNNER_SOCKET, _job(run), keeper.note, cancelled=keeper.cancelled)
+        outcome = client.run_job(settings.RUNNER_SOCKET, job_of(run), keeper.note, cancelled=keeper.cancelled)
     except (RuntimeNotReadyError, StorageLostError) as error:
         return partial(give_back, run, token, str(error), counts=False)
     except Cancelled:
@@ -372,96 +353,6 @@ def _attempt(claimed: Claimed, keeper: _Keeper) -> "partial[bool]":
         log.exception("Run %s could not be executed", run.pk)
         return partial(give_back, run, token, f"{type(error).__name__}: {error}")
     return partial(finish, run, token, outcome)
-
-
-class LoadError(Exception):
-    """What the run needs is not where it should be: a failure of ours."""
-
-
-class StorageLostError(Exception):
-    """The machine's storage went away after claiming, and the machine takes no more runs until it is back."""
-
-
-class RuntimeNotReadyError(Exception):
-    """The runtime went away between sorting and claiming."""
-
-
-def _job(run: Run) -> Job:
-    component = run.component
-    found = _find_runtime(component.runtime)
-    if not isinstance(found, runtimes.Ready):
-        raise RuntimeNotReadyError(found.status.message)
-    if run.lab is not None:
-        return _lab_job(run, run.lab, found.runtime)
-    return Job(
-        bundle=_read(run.bundle.digest),
-        files=_files(run.submission.files.all()) | (_files(run.rerun.files.all()) if run.rerun else {}),
-        checks=tuple(_spec(check) for check in component.check_rows.all()),
-        limits=_limits(run),
-        runtime=found.runtime,
-        seed=run.seed,
-        entry=entry_files(component.files_required),
-        outputs=tuple(component.outputs),
-        outputs_mb=component.outputs_mb,
-        device=run.slot.uuid if run.slot else "",
-        smoke=run.stage == Run.Stage.SMOKE,
-    )
-
-
-def _lab_job(run: Run, lab: LabRun, runtime: runtimes.Runtime) -> Job:
-    return Job(
-        bundle=b"",
-        files=_files(lab.files.all()),
-        checks=(),
-        limits=_limits(run),
-        runtime=runtime,
-        seed=run.seed,
-        entry=(),
-        outputs=ALL,
-        outputs_mb=LAB_OUTPUTS_MB,
-        device=run.slot.uuid if run.slot else "",
-        script=Script(lab.script, tuple(shlex.split(lab.arguments))),
-    )
-
-
-def _files(rows: Iterable[SubmissionFile | LabFile | RerunFile]) -> dict[str, bytes]:
-    return {row.path: _read(row.sha256) for row in rows}
-
-
-def _read(sha256: str) -> bytes:
-    try:
-        return blobs.read(sha256)
-    except OSError as error:
-        if problem := storage_problem():
-            raise StorageLostError(problem) from error
-        raise LoadError(f"A file of the run cannot be read from the store: {error}") from error
-
-
-def _limits(run: Run) -> Limits:
-    limits = Limits(**run.component.limits)
-    return smoke_limits(limits) if run.stage == Run.Stage.SMOKE else limits
-
-
-def smoke_limits(limits: Limits) -> Limits:
-    """Those of a smoke check before a run under `limits`."""
-    return replace(limits, wall_s=min(limits.wall_s, SMOKE_S))
-
-
-def _spec(check: Check) -> CheckSpec:
-    return CheckSpec(
-        id=check.check_id,
-        title=check.title,
-        points=check.points,
-        visibility=cast("Visibility", check.visibility),
-        fresh=check.fresh_group or check.fresh,
-        needs_gpu=check.needs_gpu,
-        seeds=check.seeds,
-        tolerance=check.tolerance,
-    )
-
-
-def _find_runtime(name: str) -> runtimes.Ready | runtimes.Preparing | runtimes.Failed:
-    return runtimes.find(settings.DATA_DIR, name, {"RUNTIME_PYTHON": settings.RUNTIME_PYTHON})
 
 
 def _persist(write: Callable[[], bool]) -> bool:

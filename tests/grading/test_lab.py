@@ -26,7 +26,7 @@ from pytest_django import DjangoAssertNumQueries
 from courseapp import blobs, clock
 from courseapp.fields import digest_columns
 from courseapp.models import Course, Enrollment, Role
-from grading import claims, execution, slots
+from grading import claims, execution, jobs, slots
 from grading.models import (
     LAB_OUTPUTS_MB,
     Component,
@@ -125,7 +125,7 @@ def test_what_was_sent_is_what_is_run(component: Component, ada: Enrollment) -> 
     assert (run.purpose, run.queue, run.stage, run.submission_id, run.bundle_id) == (Run.Purpose.LAB, "cpu", "grade", None, None)
     claimed = claims.claim("cpu", "w")
     assert claimed is not None
-    job = execution._job(claimed.run)
+    job = jobs.job_of(claimed.run)
     assert job.script is not None
     assert (job.script.path, job.script.arguments) == ("train.py", ("--lr", "0.1", "--name", "two words"))
     assert job.files == {"train.py": b"import helper\n", "data/x.csv": b"1\n"}

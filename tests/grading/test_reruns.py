@@ -16,7 +16,7 @@ from pytest_django import DjangoAssertNumQueries
 from courseapp import blobs
 from courseapp.clock import database_now
 from courseapp.models import Enrollment, OutboxMail, Role
-from grading import claims, execution
+from grading import claims, execution, jobs
 from grading.models import Component, Rerun, RerunItem, Run, Submission
 from grading.queries import queue as queue_queries
 from grading.queries import reruns as queries
@@ -338,7 +338,7 @@ def test_a_repair_is_run_in_place_of_the_file_and_costs_its_percent(component: C
         files={"answer.py": b"def answer(x):\n    return x + 1  # repaired\n", "helper.py": b"\n"},
         repair_percent=Decimal(20),
     )
-    job = execution._job(rerun.runs.get())
+    job = jobs.job_of(rerun.runs.get())
     assert sorted(job.files) == ["answer.py", "helper.py"]
     assert b"repaired" in job.files["answer.py"]
     judge(10)

@@ -10,7 +10,7 @@ from django.conf import LazySettings
 
 from courseapp import blobs
 from courseapp.models import OutboxMail, Role
-from grading import claims, execution
+from grading import claims, execution, jobs
 from grading.models import Bundle, Component, Rerun, Run
 from grading.queries import reruns as queries
 from grading.runner.bundle import autograder_digest, pack
@@ -37,7 +37,7 @@ def hidden(student, trial):
 def judge(host: Host) -> None:
     """Everything that waits, for real."""
     while claimed := claims.claim("cpu", "w"):
-        assert execution.finish(claimed.run, claimed.token, host.run(execution._job(claimed.run)))
+        assert execution.finish(claimed.run, claimed.token, host.run(jobs.job_of(claimed.run)))
 
 
 def load(component: Component, folder: Path, checks: str) -> None:

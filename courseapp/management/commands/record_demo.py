@@ -14,7 +14,7 @@ from django.core.management.base import BaseCommand, CommandError
 from courseapp.management.demo import EXAMPLE, RECORDED, lab
 from courseapp.management.demo.recording import RecordedRun, Recording, Stage
 from courseapp.management.demo.samples import Sample, read_samples
-from grading.execution import smoke_limits
+from grading.jobs import smoke_limits
 from grading.runner import bundle, devices, runtimes
 from grading.runner.host import Host
 from grading.runner.job import Job

@@ -19,7 +19,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError, InterfaceError, close_old_connections, connection
 
-from grading import execution, slots, tasks
+from grading import execution, jobs, slots, tasks
 from grading.runner import devices, server
 from grading.runner.devices import Device, DeviceError, DriverError
 from grading.runner.host import Host
@@ -117,7 +117,7 @@ def report(host: Host, served: list[str], driver: str = "") -> None:
     if isinstance(host.tier, Refused):
         execution.report(name, served, tier="", refusal=in_words(host))
     else:
-        problem = execution.storage_problem()
+        problem = jobs.storage_problem()
         execution.report(name, served, tier=host.tier.name, memory_guard=host.memory_guard, refusal=problem)
     slots.report(name, host.devices.values(), in_use=host.in_use, faults=host.faults, driver=driver)
 
