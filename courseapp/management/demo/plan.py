@@ -136,7 +136,7 @@ def _ahead(student: Student, index: int, times: Times, samples: Samples, now: da
     if student.email == STUDENT:
         for name, ago in (("partial-cuda-only", 5 * HOUR), ("partial-no-positions", 4 * HOUR)):
             yield HandIn(student.email, TRANSFORMER, "practice", now - ago, sample=samples[name])
-    elif student.email != LATE and index % 5 == 2:
+    elif student.email != LATE and index % 8 == 2:
         draw = _draw(student, TRANSFORMER)
         yield from _tries(student, TRANSFORMER, samples, _before(now - 3 * HOUR, times.release, zone, draw), times.release, draw)
 

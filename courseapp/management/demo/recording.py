@@ -28,10 +28,6 @@ class RecordedRun:
     outcome: Outcome
     stage: Stage = "grade"
 
-    @property
-    def curves(self) -> dict[str, Any]:
-        return curves(self.outcome)
-
     def to_json(self) -> dict[str, Any]:
         outcome = self.outcome.to_json()
         return {

@@ -8,12 +8,13 @@ from zoneinfo import ZoneInfo
 from django.contrib.auth.hashers import make_password
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import transaction
+from django.db.models import Max
 
 from courseapp.management.demo import EXAMPLE, RECORDED, lab
 from courseapp.management.demo.papers import theory_paper
 from courseapp.management.demo.plan import BACKPROP, LATE, PLANNED, STUDENT, WARMUP, HandIn, Student, Times, plan
-from courseapp.management.demo.recording import RecordedRun, Recording
-from courseapp.management.demo.samples import read_samples
+from courseapp.management.demo.recording import RecordedRun, Recording, curves
+from courseapp.management.demo.samples import Sample, read_samples
 from courseapp.models import Course, Enrollment, OutboxMail, Role, User
 from grading import execution
 from grading.models import Component, Extension, GpuUse, Run, RunCurves, RunResult, SectionDue, Submission
@@ -86,7 +87,7 @@ def _live(course: Course, now: datetime, loaded: Loaded) -> None:
     recorded = 0
     for one in plan(students, _times(course), samples, now, course.zone):
         submission = _hand_in(one, components[one.homework, one.kind], people[one.email])
-        recorded += one.sample is not None and not one.fresh and _show_recorded(submission, recording)
+        recorded += one.sample is not None and not one.fresh and _show_recorded(submission, one.sample, recording)
     _publish(components[WARMUP, "practice"], people[CHIEF])
     if not lab.show(components[lab.HOMEWORK, "practice"], people[STUDENT], now - timedelta(hours=20)):
         loaded.warnings.append("The demo's lab run was recorded of another script, and is left out. Renew: make demo-data.")
@@ -128,13 +129,12 @@ def _hand_in(one: HandIn, component: Component, student: Enrollment) -> Submissi
     )
 
 
-def _show_recorded(submission: Submission, recording: Recording) -> bool:
+def _show_recorded(submission: Submission, sample: Sample, recording: Recording) -> bool:
     """Give the hand-in's runs the results that the very same files had from the very same checks. False: it stays queued."""
-    files = {row.path: row.sha256 for row in submission.files.all()}
     run: Run | None = submission.runs.select_related("bundle", "component", "enrollment__course").get()
     claimed_at = submission.completed_at + WAIT_S
     while run is not None:
-        found = recording.of(run.bundle.digest, files, run.stage)
+        found = recording.of(run.bundle.digest, sample.digests, run.stage)
         if found is None:
             return False
         run = _end(run, found, claimed_at)
@@ -158,8 +158,8 @@ def _end(run: Run, found: RecordedRun, claimed_at: datetime) -> Run | None:
     goes_on = execution.would_run(run, found.outcome)
     result = execution.record(run, found.outcome, kind="smoke" if goes_on else "")
     RunResult.objects.filter(pk=result.pk).update(recorded=True, created_at=finished_at)
-    if found.curves["lines"]:
-        RunCurves.objects.create(run=run, token=1, data=found.curves)
+    if (logged := curves(found.outcome))["lines"]:
+        RunCurves.objects.create(run=run, token=1, data=logged)
     if run.queue != "cpu":
         _charge(run, claimed_at, finished_at)
     return execution.go_on(run) if goes_on else None
@@ -184,8 +184,9 @@ def _publish(practice: Component, by: Enrollment) -> None:
 def _look_lived_in(course: Course) -> None:
     """Receipts were mailed when they were made, and who handed in had signed in."""
     OutboxMail.objects.filter(sent_at=None).update(sent_at=datetime.now(UTC))
-    for row in Submission.objects.filter(component__homework__course=course).order_by("received_at").select_related("enrollment"):
-        User.objects.filter(enrollments=row.enrollment).update(last_login=row.received_at)
+    handed_in = Submission.objects.filter(component__homework__course=course)
+    for user, at in handed_in.order_by().values_list("enrollment__user").annotate(Max("received_at")):
+        User.objects.filter(pk=user).update(last_login=at)
 
 
 def _outdated(components: dict[tuple[str, str], Component], recording: Recording) -> Sequence[str]:
