@@ -6,6 +6,7 @@ most of the time. SQLite is in this process: there each is carried out where it 
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from typing import Any, TypeVar
 
 import psycopg
@@ -60,14 +61,28 @@ def ask(statement: str, values: Sequence[Any], *, binary: bool = True) -> Answer
     return Answer(fast)
 
 
+@cache
 def columns(model: type[Model]) -> str:
     return ", ".join(field.column or "" for field in model._meta.concrete_fields)
 
 
 def instances(model: type[_Model], rows: Iterable[Row]) -> list[_Model]:
     """Of the rows of a statement that gives `columns(model)`, asked for with `binary=False`: what the model's manager would give."""
+    names, converters = _reading(model)
+    found = []
+    for row in rows:
+        values = list(row)
+        for number, convert, column in converters:
+            for one in convert:
+                values[number] = one(values[number], column, connection)
+        found.append(model.from_db(connection.alias, names, values))
+    return found
+
+
+@cache
+def _reading(model: type[Model]) -> tuple[list[str], list[tuple[int, list[Any], Any]]]:
+    """The names of its fields, and what makes their values of the database's: (number of the field, one after the other, column)."""
     fields = model._meta.concrete_fields
     compiler = model._default_manager.all().query.get_compiler(connection.alias)
     converters = compiler.get_converters([field.get_col(model._meta.db_table) for field in fields])
-    names = [field.attname for field in fields]
-    return [model.from_db(connection.alias, names, row) for row in compiler.apply_converters(rows, converters)]
+    return [field.attname for field in fields], [(number, *converter) for number, converter in converters.items()]

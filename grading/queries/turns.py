@@ -63,8 +63,7 @@ def heads(queue: str, slot: str, min_age: timedelta) -> Callable[[], tuple[list[
     form, wanted = _LATERAL if connection.vendor == "postgresql" else _BY_ID
     following = form.format(_FOLLOWING.format(wanted=wanted, before=before, elsewhere=elsewhere))
     values = [*whose, name, at, *which, name, name, f"{name}.%", int(Purpose.LAB)]
-    moment = Run._meta.get_field("created_at").db_type(connection)
-    answer = ask(_HEADS.format(starts=starts, following=following, moment=moment), values)
+    answer = ask(_HEADS.format(starts=starts, following=following, moment=connection.data_types["DateTimeField"]), values)
 
     def found() -> tuple[list[Waiting], dict[int, Account]]:
         rows = answer.rows()
