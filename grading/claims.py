@@ -17,7 +17,7 @@ from django.db import connection, transaction
 
 from courseapp import statements
 from courseapp.clock import as_now, database_now
-from grading.models import GPU_MINUTES, Run
+from grading.models import GPU_MINUTES, GpuSlot, GpuUse, Run
 from grading.policy import minutes, queueing
 from grading.policy.queueing import Purpose, Waiting
 from grading.queries import budget, turns
@@ -155,13 +155,13 @@ UPDATE grading_run SET
 WHERE id = (SELECT id FROM grading_run WHERE id = %s AND state = 'queued' {lock})
 RETURNING {columns}
 """
-_RESERVE = """
-INSERT INTO grading_gpuuse (run_id, token, enrollment_id, week, reserved_s)
-SELECT id, token, enrollment_id, %s, %s FROM grading_run WHERE id = %s AND state = 'running' AND claimed_at = %s AND worker = %s
-"""
-_OCCUPY = """
-UPDATE grading_gpuslot SET state = 'busy', run_id = %s WHERE uuid = %s AND state = 'free' AND NOT drained
-AND EXISTS (SELECT 1 FROM grading_run WHERE id = %s AND state = 'running' AND claimed_at = %s AND worker = %s)
+_RESERVE = "INSERT INTO grading_gpuuse (run_id, token, enrollment_id, week, reserved_s) SELECT id, token, enrollment_id, %s, %s FROM taken"
+_ALL_AT_ONCE = """
+WITH taken AS ({take}), reserved AS ({reserve}), occupied AS (
+    UPDATE grading_gpuslot AS slot SET state = 'busy', run_id = taken.id FROM taken
+    WHERE slot.uuid = %s AND slot.state = 'free' AND NOT slot.drained RETURNING slot.id
+)
+SELECT taken.*, EXISTS (SELECT 1 FROM occupied) FROM taken
 """
 
 
@@ -171,18 +171,26 @@ def _take(turn: Waiting, worker: str, now: datetime, slot: str, need: _Need | No
     Raises _SlotGoneError.
     """
     lock = "FOR UPDATE SKIP LOCKED" if connection.features.has_select_for_update_skip_locked else ""
-    lease = now + timedelta(seconds=settings.RUN_LEASE_SECONDS)
-    taken = [turn.id, _moment(now), worker]
-    with statements.together():
-        values = [worker, slot, _moment(now), _moment(lease), turn.id]
-        run = statements.ask(_TAKE.format(lock=lock, columns=statements.columns(Run)), values, binary=False)
-        if need:
-            statements.ask(_RESERVE, [_day(need.week), need.seconds, *taken])
-        occupied = statements.ask(_OCCUPY, [turn.id, slot, *taken]) if slot else None
-    rows = run.rows()
-    if rows and occupied and not occupied.changed:
+    take = _TAKE.format(lock=lock, columns=statements.columns(Run))
+    values = [worker, slot, _moment(now), _moment(now + timedelta(seconds=settings.RUN_LEASE_SECONDS)), turn.id]
+    if slot and connection.vendor == "postgresql":
+        statement = _ALL_AT_ONCE.format(take=take, reserve=_RESERVE if need else "SELECT")
+        reserved = [_day(need.week), need.seconds] if need else []
+        found = statements.ask(statement, [*values, *reserved, slot], binary=False).rows()
+        rows, occupied = [row[:-1] for row in found], any(row[-1] for row in found)
+    else:
+        rows = statements.ask(take, values, binary=False).rows()
+        occupied = not slot or all(_occupy(slot, run, need) for run in statements.instances(Run, rows))
+    if rows and not occupied:
         raise _SlotGoneError
     return rows
+
+
+def _occupy(slot: str, run: Run, need: _Need | None) -> bool:
+    """Where one statement cannot change several tables."""
+    if need:
+        GpuUse.objects.create(run=run, token=run.token, enrollment_id=run.enrollment_id, week=need.week, reserved_s=need.seconds)
+    return bool(GpuSlot.objects.filter(uuid=slot, state=GpuSlot.State.FREE, drained=False).update(state=GpuSlot.State.BUSY, run=run))
 
 
 def _moment(value: datetime) -> Any:
