@@ -326,9 +326,9 @@ def _lately(now: datetime) -> "QuerySet[RunIncident, tuple[str, int]]":
 _LAB = "lab"
 _OUTCOMES = {
     RunResult.Kind.OK: "judged",
-    RunResult.Kind.SMOKE: "smoke checks passed",
+    RunResult.Kind.SMOKE: "passed the smoke check",
     RunResult.Kind.STUDENT: "the student’s code failed",
-    _LAB: "lab runs",
+    _LAB: "in the lab",
     RunResult.Kind.ASSIGNMENT: "the assignment’s checks failed",
     RunResult.Kind.SYSTEM: "our failure",
     Run.State.CANCELLED: "cancelled",

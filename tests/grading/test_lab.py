@@ -480,7 +480,7 @@ def test_the_queue_page_shows_it_as_a_lab_run(gpu: Component, ada: Enrollment) -
         elif state == "is at work":
             execution.finish(lab.run, 1, ENDED)
             slots.release(SLOT.uuid, lab.run)
-    assert queue_queries.day(clock.database_now(), ada.course.zone).outcomes == [("lab runs", 1)]
+    assert queue_queries.day(clock.database_now(), ada.course.zone).outcomes == [("in the lab", 1)]
 
 
 @pytest.mark.parametrize("number", [1, 3])
