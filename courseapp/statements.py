@@ -1,11 +1,9 @@
-"""Plain statements on paths that everybody waits for: planned once for a connection, and sent together.
+"""Plain statements on paths that everybody waits for: past the ORM, and planned once for a connection.
 
-On PostgreSQL each statement would else be planned anew, and wait for the answer to the one before it; on a busy machine that waiting is
-most of the time. SQLite is in this process: there each is carried out where it is asked.
+PostgreSQL would else plan each anew, which takes longer than carrying it out.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import Any, TypeVar
 
@@ -18,47 +16,19 @@ Row = tuple[Any, ...]
 _Model = TypeVar("_Model", bound=Model)
 
 
-class Answer:
-    """What a statement came to; there once the block has ended that it was asked in."""
-
-    def __init__(self, cursor: Any) -> None:
-        self._cursor = cursor
-
-    def rows(self) -> list[Row]:
-        with connection.wrap_database_errors:
-            return list(self._cursor.fetchall())
-
-    @property
-    def changed(self) -> int:
-        """How many rows it has changed."""
-        return int(self._cursor.rowcount)
-
-
-@contextmanager
-def together() -> Iterator[None]:
-    """What is asked within goes to the database in one message, in order. Errors are Django's, and come at the end of the block."""
-    if connection.vendor != "postgresql":
-        yield
-        return
-    connection.ensure_connection()
-    with connection.wrap_database_errors, connection.connection.pipeline():
-        yield
-
-
-def ask(statement: str, values: Sequence[Any], *, binary: bool = True) -> Answer:
-    """`statement` has %s for each value; moments and days are given as `connection.ops` adapts them.
+def ask(statement: str, values: Sequence[Any], *, binary: bool = True) -> list[Row]:
+    """Its rows. `statement` has %s for each value; moments and days are given as `connection.ops` adapts them.
 
     `binary`: how values come back, which is faster; for `instances` they have to come as Django reads them, as text.
     """
     if connection.vendor != "postgresql":
-        cursor = connection.cursor()
-        cursor.execute(statement, values)
-        return Answer(cursor)
+        with connection.cursor() as cursor:
+            cursor.execute(statement, values)
+            return list(cursor.fetchall())
     connection.ensure_connection()
-    fast = psycopg.Cursor(connection.connection, row_factory=tuple_row)
     with connection.wrap_database_errors:
-        fast.execute(statement.encode(), values, prepare=True, binary=binary)
-    return Answer(fast)
+        fast = psycopg.Cursor(connection.connection, row_factory=tuple_row)
+        return fast.execute(statement.encode(), values, prepare=True, binary=binary).fetchall()
 
 
 @cache

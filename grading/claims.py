@@ -79,11 +79,12 @@ SELECT set_config('idle_in_transaction_session_timeout', %s, true), set_config('
 
 def _look(queue: str, slot: str, min_age: timedelta) -> tuple[datetime, list[Waiting]]:
     """Alone from here on: the moment, and who waits; nobody while the queue is paused or the slot is not to be given out."""
-    alone = connection.vendor == "postgresql"  # SQLite has one writer anyway
-    with statements.together():
-        locked = statements.ask(_ALONE, [f"{round(settings.RUN_LEASE_SECONDS * 1000)}ms", _LOCK, turns.pool(queue)]) if alone else None
-        heads = turns.heads(queue, slot, min_age)
-    return as_now(locked.rows()[0][-1]) if locked else database_now(), queueing.in_order(*heads())
+    if connection.vendor == "postgresql":
+        [(*_, moment)] = statements.ask(_ALONE, [f"{round(settings.RUN_LEASE_SECONDS * 1000)}ms", _LOCK, turns.pool(queue)])
+        now = as_now(moment)
+    else:
+        now = database_now()  # its one writer is alone anyway
+    return now, queueing.in_order(*turns.heads(queue, slot, min_age))
 
 
 @dataclass(frozen=True)
@@ -117,8 +118,7 @@ WHERE run.id = %s
 def _need(turn: Waiting, now: datetime) -> _Need:
     # Between them the week lies that is the course's.
     first, last = (budget.monday(zone, now) for zone in _FIRST_AND_LAST)
-    asked = statements.ask(_NEED, [*[_day(first)] * 3, *[_day(last)] * 3, turn.id])
-    [(limits, zone_name, every_week, *sums)] = asked.rows()
+    [(limits, zone_name, every_week, *sums)] = statements.ask(_NEED, [*[_day(first)] * 3, *[_day(last)] * 3, turn.id])
     zone = ZoneInfo(zone_name)
     week = budget.monday(zone, now)
     granted, charged, reserved = sums[:3] if week == first else sums[3:]
@@ -176,10 +176,10 @@ def _take(turn: Waiting, worker: str, now: datetime, slot: str, need: _Need | No
     if slot and connection.vendor == "postgresql":
         statement = _ALL_AT_ONCE.format(take=take, reserve=_RESERVE if need else "SELECT")
         reserved = [_day(need.week), need.seconds] if need else []
-        found = statements.ask(statement, [*values, *reserved, slot], binary=False).rows()
+        found = statements.ask(statement, [*values, *reserved, slot], binary=False)
         rows, occupied = [row[:-1] for row in found], any(row[-1] for row in found)
     else:
-        rows = statements.ask(take, values, binary=False).rows()
+        rows = statements.ask(take, values, binary=False)
         occupied = not slot or all(_occupy(slot, run, need) for run in statements.instances(Run, rows))
     if rows and not occupied:
         raise _SlotGoneError

@@ -3,7 +3,7 @@
 import statistics
 import threading
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -48,12 +48,12 @@ def numbers(queue: str) -> tuple[int, int]:
     return sum(counted.values()), at_work
 
 
-def heads(queue: str, slot: str, min_age: timedelta) -> Callable[[], tuple[list[Waiting], dict[int, Account]]]:
+def heads(queue: str, slot: str, min_age: timedelta) -> tuple[list[Waiting], dict[int, Account]]:
     """Of everybody the run that would be claimed, among those claimable for `min_age`, and what they have used.
 
     In `queue`, or in all that the GPU slot (its UUID) serves; without those that have failed there by our fault, while they have another
-    slot to go to. Nobody while the queue is paused, or the slot is not to be given out. One statement, asked within `statements.together`.
-    It goes from person to person in the index of what waits, so its cost is theirs, and not that of the runs that wait or have ended.
+    slot to go to. Nobody while the queue is paused, or the slot is not to be given out. One statement, which goes from person to person in
+    the index of what waits: its cost is theirs, and not that of the runs that wait or have ended.
     """
     name = pool(queue)
     (before, at), (seen_after, seen) = now_in_sql(-min_age), now_in_sql(-SILENT_AFTER)
@@ -63,14 +63,9 @@ def heads(queue: str, slot: str, min_age: timedelta) -> Callable[[], tuple[list[
     form, wanted = _LATERAL if connection.vendor == "postgresql" else _BY_ID
     following = form.format(_FOLLOWING.format(wanted=wanted, before=before, elsewhere=elsewhere))
     values = [*whose, name, at, *which, name, name, f"{name}.%", int(Purpose.LAB)]
-    answer = ask(_HEADS.format(starts=starts, following=following, moment=connection.data_types["DateTimeField"]), values)
-
-    def found() -> tuple[list[Waiting], dict[int, Account]]:
-        rows = answer.rows()
-        waiting = [Waiting(pk, owner, Purpose(purpose), _seconds(since)) for pk, owner, purpose, since, _, _ in rows]
-        return waiting, {owner: Account(NOTHING_USED if level is None else level, held) for _, owner, _, _, level, held in rows}
-
-    return found
+    rows = ask(_HEADS.format(starts=starts, following=following, moment=connection.data_types["DateTimeField"]), values)
+    waiting = [Waiting(pk, owner, Purpose(purpose), _seconds(since)) for pk, owner, purpose, since, _, _ in rows]
+    return waiting, {owner: Account(NOTHING_USED if level is None else level, held) for _, owner, _, _, level, held in rows}
 
 
 def _seconds(since: datetime | str) -> float:
