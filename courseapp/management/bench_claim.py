@@ -124,9 +124,6 @@ def _claim(uuid: str, seconds: float, hold: float) -> list[float]:
     draw = random.Random(uuid)  # noqa: S311 - a load, not a secret
     end = time.monotonic() + seconds
     try:
-        claims.claim(
-            "gpu", uuid, slot="none", min_age=0
-        )  # as an idle worker does each second: it is connected, and its statements are planned
         time.sleep(draw.uniform(0, hold))
         while time.monotonic() < end:
             began = time.monotonic()
