@@ -2,26 +2,28 @@
 
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 from django.conf import settings
+from django.core.management.base import CommandError
 
 from courseapp.management.supervisor import Child
 from grading.runner import devices
-from grading.runner.devices import Device, DriverError
+from grading.runner.devices import Device, DeviceError, DriverError
 
 _CELERY = [sys.executable, "-m", "celery", "-A", "courseapp"]
 # Threads: an orderly stop reaches the job of each.
 _WORKER = [*_CELERY, "worker", "--pool", "threads", "--without-mingle", "--without-gossip", "--loglevel", "INFO"]
 
 
-def find_gpus(say: Callable[[str], None]) -> tuple[Device, ...]:
-    """What this machine has; none while its driver fails, which is said. Raises DeviceError for a GPU_SLOTS that is not known."""
+def find_gpus() -> tuple[tuple[Device, ...], str]:
+    """What this machine has, and why it cannot tell while the driver of its GPUs fails. Raises CommandError for an unknown GPU_SLOTS."""
     try:
-        return devices.find(os.environ)
+        return devices.find(os.environ), ""
     except DriverError as error:
-        say(f"No GPU is given out: {error}")
-        return ()
+        return (), str(error)
+    except DeviceError as error:
+        raise CommandError(str(error)) from error
 
 
 def runner_host(*arguments: str) -> Child:

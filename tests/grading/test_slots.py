@@ -19,7 +19,6 @@ from django.test import Client
 
 from courseapp import clock
 from courseapp.management import workers
-from courseapp.management.commands import runner_host
 from courseapp.models import Role
 from grading import claims, execution, slots
 from grading.models import Component, CoursePolicy, GpuGrant, GpuSlot, GpuUse, QueueShare, Run, Submission
@@ -100,10 +99,8 @@ def test_a_machine_whose_driver_fails_gives_no_gpu_out_and_serves_processors(
     seen(ONE)
     making.run(making.submission(component), queue="gpu")
     monkeypatch.setenv("PATH", driver(tmp_path, "NVIDIA-SMI has failed\n", "", status=9)["PATH"])
-    gpus, fails = runner_host.find_gpus()
+    gpus, fails = workers.find_gpus()
     assert (gpus, fails.partition("nvidia-smi ")[2]) == ((), "-L ended with status 9: NVIDIA-SMI has failed")
-    said: list[str] = []
-    assert (workers.find_gpus(said.append), said) == ((), [f"No GPU is given out: {fails}"])
     slots.report("elsewhere", [OTHER], in_use=frozenset(), faults={})
     slots.report("here", gpus, in_use=frozenset(), faults={}, driver=fails)
     assert list(GpuSlot.objects.order_by("uuid").values_list("state", "note")) == [("quarantined", fails), ("free", "")]
@@ -112,7 +109,7 @@ def test_a_machine_whose_driver_fails_gives_no_gpu_out_and_serves_processors(
     assert claimed().run.slot == GpuSlot.objects.get(uuid=ONE.uuid)
     monkeypatch.setenv("GPU_SLOTS", "two")
     with pytest.raises(CommandError, match=r"^GPU_SLOTS=two is not known"):
-        runner_host.find_gpus()
+        workers.find_gpus()
 
 
 def test_staff_see_why_a_slot_is_in_quarantine_and_since_when(component: Component) -> None:

@@ -174,10 +174,9 @@ class Demo:
 
     def find_gpus(self) -> tuple[Device, ...]:
         """The machine's, or what GPU_SLOTS says; where there is none, stand-ins, so that the queue of GPUs can be seen at work."""
-        try:
-            gpus = workers.find_gpus(self.say)
-        except devices.DeviceError as error:
-            raise CommandError(str(error)) from error
+        gpus, driver = workers.find_gpus()
+        if driver:
+            self.say(f"No GPU is given out: {driver}")
         if not gpus:
             self.supervisor.environ["GPU_SLOTS"] = STAND_INS
             gpus = devices.find(self.supervisor.environ)

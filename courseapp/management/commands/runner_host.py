@@ -19,9 +19,9 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError, InterfaceError, close_old_connections, connection
 
+from courseapp.management import workers
 from grading import execution, jobs, slots, tasks
-from grading.runner import devices, server
-from grading.runner.devices import Device, DeviceError, DriverError
+from grading.runner import server
 from grading.runner.host import Host
 from grading.runner.tiers import Refused
 
@@ -43,7 +43,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         queues = [name.strip() for name in options["queues"].split(",") if name.strip()]
-        gpus, driver = find_gpus()
+        gpus, driver = workers.find_gpus()
         served = [*queues, *sorted({name for gpu in gpus for name in ("gpu", f"gpu.{gpu.kind}")})]
         path: Path = settings.RUNNER_SOCKET
         stop, ready, holds = threading.Event(), threading.Event(), threading.Event()
@@ -77,16 +77,6 @@ class Command(BaseCommand):
                     thread.join()
                 host.close()
         log.info("Runner host stopped.")
-
-
-def find_gpus() -> tuple[tuple[Device, ...], str]:
-    """What this machine has, and why it cannot tell. It judges on processors even while the driver of its GPUs fails."""
-    try:
-        return devices.find(os.environ), ""
-    except DriverError as error:
-        return (), str(error)
-    except DeviceError as error:
-        raise CommandError(str(error)) from error
 
 
 @contextmanager

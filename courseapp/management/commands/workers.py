@@ -10,7 +10,6 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from courseapp.management import workers
 from courseapp.management.supervisor import Supervisor
-from grading.runner import devices
 
 
 class Command(BaseCommand):
@@ -25,10 +24,9 @@ class Command(BaseCommand):
     def handle(self, *args: Any, cpu: int, system: bool, only_gpu: bool, **options: Any) -> None:
         if cpu < 0:
             raise CommandError(f"--cpu {cpu} is not possible; accepted: 0 or more.", returncode=2)
-        try:
-            gpus = workers.find_gpus(self.stdout.write)
-        except devices.DeviceError as error:
-            raise CommandError(str(error)) from error
+        gpus, driver = workers.find_gpus()
+        if driver:
+            self.stdout.write(f"No GPU is given out: {driver}")
         children = workers.gpu_workers(gpus)
         if not only_gpu:
             children.insert(0, workers.runner_host("--queues", "cpu" if cpu else ""))
