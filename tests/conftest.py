@@ -39,6 +39,10 @@ def on_postgres() -> bool:
     return os.environ.get("TEST_DATABASE") == "postgres"
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--alone", choices=("without", "only"), help="leave out the tests marked “alone”, or run only them; otherwise all run")
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """On PostgreSQL only what touches the database runs again; the stories in the browser and the sandbox have run on SQLite."""
     if on_postgres():
@@ -47,6 +51,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         ]
     else:
         kept = [item for item in items if item.get_closest_marker("postgres") is None]
+    if wanted := config.getoption("alone"):
+        kept = [item for item in kept if (item.get_closest_marker("alone") is not None) == (wanted == "only")]
     config.hook.pytest_deselected(items=[item for item in items if item not in set(kept)])
     items[:] = kept
 

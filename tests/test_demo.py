@@ -9,7 +9,6 @@ import socket
 import sqlite3
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -18,10 +17,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.patience import PATIENCE_S, eventually
+
 ROOT = Path(__file__).resolve().parent.parent
-# A start is 2 to 10 s on an idle machine; the rest of the suite runs beside this.
-START_SECONDS = 120
-STOP_SECONDS = 10
 
 
 @dataclass
@@ -37,7 +35,7 @@ class Running:
     def get(self, path: str) -> tuple[int, str]:
         """Status and text of a page; status 0 when nobody answers."""
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=5) as answer:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=PATIENCE_S) as answer:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as refused:
             return refused.code, ""
@@ -63,14 +61,15 @@ def demo(data_dir: Path) -> Iterator[Callable[[], Running]]:
         with (data_dir.parent / "printed").open("w") as out:
             process = subprocess.Popen(demo_command(port), env=environ(data_dir), stdout=out, stderr=subprocess.STDOUT, text=True)
         started.append(Running(port, data_dir, process))
-        assert soon(lambda: "Sign in as" in started[-1].printed, START_SECONDS), started[-1].printed
+        eventually(lambda: "Sign in as" in started[-1].printed or process.poll() is not None, lambda: started[-1].printed)
+        assert process.poll() is None, started[-1].printed
         return started[-1]
 
     yield start
     for running in started:
         running.process.kill()
         running.process.wait()
-    soon(lambda: not left_behind(data_dir), STOP_SECONDS)
+    eventually(lambda: not left_behind(data_dir))
 
 
 def demo_command(port: int, *options: str) -> list[str]:
@@ -87,7 +86,7 @@ def environ(data_dir: Path) -> dict[str, str]:
 def refused(data_dir: Path, port: int, *options: str) -> str:
     """What a demo that must not start says."""
     answer = subprocess.run(
-        demo_command(port, *options), env=environ(data_dir), capture_output=True, text=True, timeout=START_SECONDS, check=False
+        demo_command(port, *options), env=environ(data_dir), capture_output=True, text=True, timeout=PATIENCE_S, check=False
     )
     assert answer.returncode == 1, answer.stdout
     return answer.stderr.strip()
@@ -97,13 +96,6 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-def soon(holds: Callable[[], bool], seconds: float) -> bool:
-    deadline = time.monotonic() + seconds
-    while not holds() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    return holds()
 
 
 def children_of(parent: int) -> list[int]:
@@ -134,7 +126,7 @@ def test_it_answers_heals_and_ctrl_c_leaves_nothing(demo: Callable[[], Running],
     assert f"http://127.0.0.1:{running.port}  (ready in " in running.printed
     assert re.findall(r"^  (\w+)@example\.edu", running.printed, re.MULTILINE) == ["student", "late", "phd", "grader", "ta", "instructor"]
     status, page = running.get("/accounts/login/")
-    assert status == 200
+    assert status == 200, running.printed
     stylesheet = re.search(r'href="(/static/[^"]+\.css)"', page)
     assert stylesheet is not None
     assert running.get(stylesheet[1])[0] == 200
@@ -142,14 +134,14 @@ def test_it_answers_heals_and_ctrl_c_leaves_nothing(demo: Callable[[], Running],
     for words in ("gunicorn", "valkey-server", "--queues system"):
         before = running.pid_of(words)
         os.kill(before, signal.SIGKILL)
-        assert soon(lambda: running.pid_of(words) not in {0, before}, STOP_SECONDS), words  # noqa: B023  # called before the loop goes on
-    assert soon(lambda: running.get("/healthz")[0] == 200, STOP_SECONDS)
+        eventually(lambda: running.pid_of(words) not in {0, before}, words)  # noqa: B023  # called before the loop goes on
+    eventually(lambda: running.get("/healthz")[0] == 200, "it answers again")
     assert running.printed.count("was killed by SIGKILL; it starts again.") == 3
 
     if shutil.which("nvidia-smi") is None:
-        assert soon(lambda: "\n2 stand-ins take the place of GPUs" in running.printed, STOP_SECONDS)
-        assert soon(
-            lambda: "\n".join(map(command_line, children_of(running.process.pid))).count("--queues gpu,gpu.fake") == 2, STOP_SECONDS
+        eventually(lambda: "\n2 stand-ins take the place of GPUs" in running.printed, "stand-ins are named")
+        eventually(
+            lambda: "\n".join(map(command_line, children_of(running.process.pid))).count("--queues gpu,gpu.fake") == 2, "two workers"
         )
 
     assert refused(data_dir, free_port()) == (
@@ -158,7 +150,7 @@ def test_it_answers_heals_and_ctrl_c_leaves_nothing(demo: Callable[[], Running],
     )
 
     running.process.send_signal(signal.SIGINT)
-    assert running.process.wait(timeout=STOP_SECONDS) == 0
+    assert running.process.wait(timeout=PATIENCE_S) == 0
     assert left_behind(data_dir) == []
     assert running.get("/healthz")[0] == 0
     assert not (data_dir / "run" / "demo.json").exists()
@@ -173,14 +165,14 @@ def test_a_second_shell_finds_the_broker_and_a_killed_demo_leaves_nothing(demo: 
         env=environ(data_dir),
         capture_output=True,
         text=True,
-        timeout=START_SECONDS,
+        timeout=PATIENCE_S,
         check=False,
     )
     assert answer.stdout.strip() == note["REDIS_URL"], answer.stderr
 
     running.process.kill()
     running.process.wait()
-    assert soon(lambda: left_behind(data_dir) == [], STOP_SECONDS), left_behind(data_dir)
+    eventually(lambda: left_behind(data_dir) == [], lambda: str(left_behind(data_dir)))
 
 
 def test_a_taken_port_says_so_and_nothing_is_started(data_dir: Path) -> None:
@@ -196,7 +188,7 @@ def test_a_taken_port_says_so_and_nothing_is_started(data_dir: Path) -> None:
 
 
 def test_a_site_that_the_demo_did_not_make_is_left_alone(data_dir: Path) -> None:
-    run = {"env": environ(data_dir), "cwd": ROOT, "check": True, "capture_output": True, "timeout": START_SECONDS}
+    run = {"env": environ(data_dir), "cwd": ROOT, "check": True, "capture_output": True, "timeout": PATIENCE_S}
     subprocess.run([sys.executable, "manage.py", "migrate", "--verbosity", "0"], **run)  # type: ignore[call-overload]  # keywords in a dict
     create = "from django.contrib.auth import get_user_model as m; m().objects.create(username='dean', email='dean@example.edu')"
     subprocess.run([sys.executable, "manage.py", "shell", "--no-imports", "-c", create], **run)  # type: ignore[call-overload]

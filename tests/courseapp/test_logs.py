@@ -88,9 +88,9 @@ def test_addresses_and_secrets_are_taken_out(said: str, kept: str) -> None:
 
 
 def test_a_long_word_is_gone_through_once() -> None:
-    began = time.monotonic()
+    began = time.thread_time()
     logs.redacted("a" * 1_000_000)
-    assert time.monotonic() - began < 2
+    assert time.thread_time() - began < 2
 
 
 def test_they_are_taken_out_of_what_exceptions_say_too() -> None:

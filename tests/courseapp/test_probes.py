@@ -12,16 +12,16 @@ def test_what_hangs_is_not_waited_for_and_not_started_again() -> None:
 
     def hang() -> Finding:
         started.append(1)
-        release.wait(10)
+        release.wait(120)
         return Finding("ok")
 
     dead, well = Probe("dead", hang, worst="down"), Probe("well", lambda: Finding("ok", "fine"), worst="down")
     began = time.monotonic()
-    for _ in range(3):
-        found = ask([dead, well], 0.5)
+    for _ in range(2):
+        found = ask([dead, well], 2)
         assert (found["dead"].state, found["dead"].detail) == ("down", "No answer in time.")
         assert (found["well"].state, found["well"].detail) == ("ok", "fine")
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 60
     assert len(started) == 1
     release.set()
     assert ask([dead], 5)["dead"].state == "ok"

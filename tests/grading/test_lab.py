@@ -56,7 +56,8 @@ from grading.runner.outputs import OutputFile as Handed
 from grading.services import lab as services
 from grading.services import runs
 from tests.grading import making
-from tests.grading.site import Site, eventually
+from tests.grading.site import Site
+from tests.patience import eventually
 
 pytestmark = pytest.mark.django_db
 
@@ -558,17 +559,18 @@ def test_its_files_go_when_the_course_is_long_over(component: Component, ada: En
     assert LabFile.objects.get().lab == waiting
 
 
+@pytest.mark.alone
 @pytest.mark.sandbox
 def test_from_start_to_end_on_a_slot_and_what_is_stopped_gives_it_back(site: Site, tmp_path: Path) -> None:
     site.values |= {"GPU_SLOTS": "fake:1"}
     site.host()
-    eventually(lambda: GpuSlot.objects.count() == 1, 20, "a slot is reported")
+    eventually(lambda: GpuSlot.objects.count() == 1, "a slot is reported")
     slot = GpuSlot.objects.get()
     site.gpu_worker("gpu", slot.uuid)
     component = making.homework(tmp_path / "plus-one", queue="gpu", limits={"wall_s": 60})
     ada = making.person(component.homework.course, "ada")
     lab = started(component, ada, files=[sent(text=TRAINS)], arguments="0")
-    eventually(lambda: RunResult.objects.filter(run__lab=lab).exists(), 60, "it has ended")
+    eventually(lambda: RunResult.objects.filter(run__lab=lab).exists(), "it has ended")
     result = RunResult.objects.select_related("run").get(run__lab=lab)
     assert (result.kind, result.message, result.output) == ("ok", "", '{"step": 1, "loss": 0.5}\n')
     assert {row.name: blobs.read(row.sha256).decode() for row in result.files.all()} == {"where.txt": slot.uuid}
@@ -577,9 +579,9 @@ def test_from_start_to_end_on_a_slot_and_what_is_stopped_gives_it_back(site: Sit
     assert result.run.claimed_at
     assert GpuUse.objects.get().charged_s == charged((result.run.finished_at - result.run.claimed_at).total_seconds())
     long = started(component, ada, files=[sent(text=TRAINS)], arguments="50")
-    eventually(lambda: RunCurves.objects.filter(run__lab=long).exists(), 30, "it is at work")
+    eventually(lambda: RunCurves.objects.filter(run__lab=long).exists(), "it is at work")
     began = time.monotonic()
     assert runs.cancel(run=long.run, by=ada)
-    eventually(lambda: not GpuSlot.objects.exclude(state="free", run=None).exists(), 5, "the slot is free again")
+    eventually(lambda: not GpuSlot.objects.exclude(state="free", run=None).exists(), "the slot is free again")
     assert time.monotonic() - began < 3
     assert (Run.objects.get(lab=long).state, RunResult.objects.filter(run__lab=long).exists()) == (Run.State.CANCELLED, False)

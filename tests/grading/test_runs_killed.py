@@ -24,7 +24,8 @@ from grading.models import Run, RunnerHost, RunResult, Submission
 from grading.queries.hosts import hosts
 from grading.services import runs as services
 from tests.grading import making
-from tests.grading.site import LEASE_S, REPOSITORY, Site, children, environment, eventually, stand_still
+from tests.grading.site import LEASE_S, REPOSITORY, Site, children, environment, stand_still
+from tests.patience import PATIENCE_S, eventually
 
 ONLY_SERVES = ("--jobs", "0")  # and sweeps, but leaves executing to the workers
 SLOW = """
@@ -32,7 +33,7 @@ import time
 
 def answer(x):
     if x == 2:
-        time.sleep(1.5)
+        time.sleep(2.5)
     return x + 1
 """
 
@@ -63,24 +64,25 @@ def test_a_hand_in_is_judged_by_a_worker(site: Site, tmp_path: Path) -> None:
     site.host(*ONLY_SERVES)
     site.worker()
     run = hand_in(tmp_path, making.ANSWER)
-    eventually(lambda: state(run) == "done", 60, "done")
+    eventually(lambda: state(run) == "done", "done")
     assert_judged_once(run, attempts=0)
     assert " worker " in run.worker
-    eventually(lambda: f"Run {run.pk} is left" in site.said("worker"), 10, "the worker says that it ended")
+    eventually(lambda: f"Run {run.pk} is left" in site.said("worker"), "the worker says that it ended")
     assert f" INFO grading.execution run={run.pk}: Run {run.pk} begins: queue cpu, claim 1.\n" in site.said("worker")
 
 
 @pytest.mark.sandbox
 def test_a_worker_goes_from_one_run_to_the_next_without_waiting_for_a_bell(site: Site, tmp_path: Path) -> None:
+    site.values |= {"RUN_POLL_SECONDS": "30"}
     site.host(*ONLY_SERVES)
     site.worker()
     component = making.homework(tmp_path / "plus-one", hidden=False)
     runs = [services.enqueue(submission=making.submission(component)) for _ in range(7)]
-    eventually(lambda: {state(run) for run in runs} == {"done"}, 60, "all done")
+    eventually(lambda: {state(run) for run in runs} == {"done"}, "all done")
     begins = Run.objects.order_by("claimed_at").values_list("claimed_at", flat=True)
     ends = Run.objects.order_by("claimed_at").values_list("finished_at", flat=True)
     gaps = [(begin - end).total_seconds() for end, begin in zip(ends, begins[1:], strict=False) if begin and end]
-    assert median(gaps) < 0.2, gaps
+    assert median(gaps) < 5, gaps
 
 
 @pytest.mark.sandbox
@@ -88,7 +90,7 @@ def test_without_broker_and_worker_the_runner_host_judges_it(site: Site, tmp_pat
     site.valkey.kill()
     site.host()
     run = hand_in(tmp_path, making.ANSWER)
-    eventually(lambda: state(run) == "done", 60, "done")
+    eventually(lambda: state(run) == "done", "done")
     assert_judged_once(run, attempts=0)
 
 
@@ -96,10 +98,10 @@ def test_a_worker_killed_in_the_middle_of_a_run(site: Site, tmp_path: Path) -> N
     site.host(*ONLY_SERVES)
     worker = site.worker()
     run = hand_in(tmp_path)
-    eventually(lambda: at_work(run), 60, "at work")
+    eventually(lambda: at_work(run), "at work")
     worker.kill()
     site.worker("next-worker")  # as its supervisor does
-    eventually(lambda: state(run) == "done", 90, "done")
+    eventually(lambda: state(run) == "done", "done")
     assert_judged_once(run, attempts=1)
 
 
@@ -109,11 +111,11 @@ def test_the_child_of_a_celery_worker_killed_in_the_middle_of_a_run(site: Site, 
     site.host(*ONLY_SERVES)
     worker = site.worker(pool="prefork")
     run = hand_in(tmp_path)
-    eventually(lambda: at_work(run), 60, "at work")
+    eventually(lambda: at_work(run), "at work")
     [child] = children(worker.pid)
     os.kill(child, signal.SIGKILL)
     site.worker("next-worker")
-    eventually(lambda: state(run) == "done", 90, "done")
+    eventually(lambda: state(run) == "done", "done")
     assert_judged_once(run, attempts=1)
     assert worker.poll() is None
 
@@ -123,12 +125,12 @@ def test_a_warm_process_killed_in_the_middle_of_a_run(site: Site, tmp_path: Path
     host = site.host()
     site.worker()
     run = hand_in(tmp_path)
-    eventually(lambda: at_work(run), 60, "at work")
+    eventually(lambda: at_work(run), "at work")
     [zygote] = [zygote for launcher in children(host.pid) for zygote in children(launcher) if children(zygote)]
     os.kill(zygote, signal.SIGKILL)
     noted = "Try 1 of 3 failed: the warm process was ended: Broken pipe"
-    eventually(lambda: Run.objects.get(pk=run.pk).note == noted, 10, noted)
-    eventually(lambda: state(run) == "done", 90, "done")
+    eventually(lambda: Run.objects.get(pk=run.pk).note == noted, noted)
+    eventually(lambda: state(run) == "done", "done")
     assert_judged_once(run, attempts=1)
     assert host.poll() is None
 
@@ -139,12 +141,12 @@ def test_a_runner_host_that_stands_still_only_delays_a_workers_run(site: Site, t
     host = site.host(*ONLY_SERVES)
     site.worker()
     run = hand_in(tmp_path)
-    eventually(lambda: at_work(run), 60, "at work")
+    eventually(lambda: at_work(run), "at work")
     stand_still(host)
     time.sleep(1.5 * LEASE_S)
     assert (execution.sweep(), state(run)) == ([], "running")
     host.send_signal(signal.SIGCONT)
-    eventually(lambda: state(run) == "done", 60, "done")
+    eventually(lambda: state(run) == "done", "done")
     assert_judged_once(run, attempts=0)
 
 
@@ -153,11 +155,11 @@ def test_a_runner_host_that_stood_still_with_a_run_of_its_own_records_it_once(si
     site.valkey.kill()
     host = site.host()
     run = hand_in(tmp_path)
-    eventually(lambda: at_work(run), 60, "at work")
+    eventually(lambda: at_work(run), "at work")
     stand_still(host)
-    eventually(lambda: bool(execution.sweep()) or state(run) == "queued", 30, "given back")
+    eventually(lambda: bool(execution.sweep()) or state(run) == "queued", "given back")
     host.send_signal(signal.SIGCONT)
-    eventually(lambda: state(run) == "done", 60, "done")
+    eventually(lambda: state(run) == "done", "done")
     assert_judged_once(run, attempts=1)
     killed, late = "fenced; its job is killed and nothing is recorded", "its result came late, and was not recorded"
     assert any(f"Run {run.pk}: {what}" in site.said("host") for what in (killed, late))  # whichever it notices first
@@ -167,11 +169,11 @@ def test_a_runner_host_killed_in_the_middle_of_a_run(site: Site, tmp_path: Path)
     host = site.host()
     site.worker()
     run = hand_in(tmp_path)
-    eventually(lambda: at_work(run), 60, "at work")
+    eventually(lambda: at_work(run), "at work")
     host.kill()
     host.wait()
     site.host()  # as its supervisor does
-    eventually(lambda: state(run) == "done", 90, "done")
+    eventually(lambda: state(run) == "done", "done")
     assert_judged_once(run, attempts=1)
 
 
@@ -179,27 +181,27 @@ def test_a_broker_killed_in_the_middle_of_a_run(site: Site, tmp_path: Path) -> N
     site.host()
     site.worker()
     run = hand_in(tmp_path)
-    eventually(lambda: at_work(run), 60, "at work")
+    eventually(lambda: at_work(run), "at work")
     site.valkey.kill()
     later = services.enqueue(submission=run.submission)
-    eventually(lambda: state(run) == state(later) == "done", 90, "both done")
+    eventually(lambda: state(run) == state(later) == "done", "both done")
     assert [RunResult.objects.filter(run=each).count() for each in (run, later)] == [1, 1]
     site.valkey.start()
-    eventually(lambda: "Connected to redis" in site.said("worker").split("Connection to broker lost")[-1], 60, "the worker is back")
+    eventually(lambda: "Connected to redis" in site.said("worker").split("Connection to broker lost")[-1], "the worker is back")
 
 
 def test_a_worker_that_slept_longer_than_its_lease_records_nothing(site: Site, tmp_path: Path) -> None:
     site.host(*ONLY_SERVES)
     worker = site.worker()
     run = hand_in(tmp_path)
-    eventually(lambda: at_work(run), 60, "at work")
+    eventually(lambda: at_work(run), "at work")
     stand_still(worker)
     site.worker("other-worker")
-    eventually(lambda: state(run) == "done", 90, "done")
+    eventually(lambda: state(run) == "done", "done")
     result = RunResult.objects.get()
     worker.send_signal(signal.SIGCONT)
     late = f"Run {run.pk}: its result came late, and was not recorded; it is somebody else's."
-    eventually(lambda: late in site.said("worker"), 60, late)
+    eventually(lambda: late in site.said("worker"), late)
     assert_judged_once(run, attempts=1)
     assert RunResult.objects.get() == result
 
@@ -208,11 +210,9 @@ def test_a_worker_that_slept_longer_than_its_lease_records_nothing(site: Site, t
 def test_an_orderly_stop_of_the_runner_host_gives_its_run_back(site: Site, tmp_path: Path) -> None:
     host = site.host()
     run = hand_in(tmp_path)
-    eventually(lambda: at_work(run), 60, "at work")
-    began = time.monotonic()
+    eventually(lambda: at_work(run), "at work")
     host.terminate()
-    host.wait(timeout=10)
-    assert time.monotonic() - began < 5
+    host.wait(timeout=PATIENCE_S)
     run.refresh_from_db()
     assert (run.state, run.attempts) == ("queued", 0)
     assert run.note in {"The worker was stopped.", "the runner host was stopped"}  # it is both, and either may be noticed first
@@ -223,9 +223,9 @@ def test_an_orderly_stop_of_the_runner_host_is_no_failure_of_a_workers_run(site:
     host = site.host(*ONLY_SERVES)
     site.worker()
     run = hand_in(tmp_path)
-    eventually(lambda: at_work(run), 60, "at work")
+    eventually(lambda: at_work(run), "at work")
     host.terminate()
-    eventually(lambda: state(run) == "queued", 10, "given back")
+    eventually(lambda: state(run) == "queued", "given back")
     run.refresh_from_db()
     assert (run.attempts, run.note) == (0, "the runner host was stopped")
     assert " worker " in run.worker
@@ -236,11 +236,11 @@ def test_a_stopped_worker_gives_its_run_back(site: Site, tmp_path: Path) -> None
     site.host(*ONLY_SERVES)
     worker = site.worker()
     run = hand_in(tmp_path)
-    eventually(lambda: at_work(run), 60, "at work")
+    eventually(lambda: at_work(run), "at work")
     worker.terminate()
-    worker.wait(timeout=10)
+    worker.wait(timeout=PATIENCE_S)
     site.worker("next-worker")
-    eventually(lambda: state(run) == "done", 90, "done")
+    eventually(lambda: state(run) == "done", "done")
     assert_judged_once(run, attempts=0)
 
 
@@ -248,10 +248,10 @@ def test_a_stopped_worker_gives_its_run_back(site: Site, tmp_path: Path) -> None
 def test_a_cancelled_run_stops_at_its_next_heartbeat(site: Site, tmp_path: Path) -> None:
     site.host()
     run = hand_in(tmp_path, "import time\n\ndef answer(x):\n    time.sleep(9)\n")
-    eventually(lambda: at_work(run), 60, "at work")
+    eventually(lambda: at_work(run), "at work")
     services.cancel(run=run, by=making.person(run.submission.component.homework.course, "tom", Role.TA))
     again = services.enqueue(submission=making.submission(run.submission.component))
-    eventually(lambda: state(again) == "done", 60, "the next run is done")
+    eventually(lambda: state(again) == "done", "the next run is done")
     assert state(run) == "cancelled"
     assert not RunResult.objects.filter(run=run).exists()
 
@@ -260,7 +260,7 @@ def test_a_cancelled_run_stops_at_its_next_heartbeat(site: Site, tmp_path: Path)
 def test_a_second_runner_host_on_the_machine_is_refused(site: Site) -> None:
     first = site.host()
     command = [sys.executable, str(REPOSITORY / "manage.py"), "runner_host"]
-    second = subprocess.run(command, env=environment(**site.values), capture_output=True, text=True, timeout=30, check=False)
+    second = subprocess.run(command, env=environment(**site.values), capture_output=True, text=True, timeout=PATIENCE_S, check=False)
     assert second.returncode == 1
     assert f"A runner host runs already on this machine (process {first.pid})" in second.stderr
 
@@ -271,7 +271,7 @@ def test_where_no_sandbox_holds_nothing_is_claimed_and_the_run_says_why(site: Si
     site.worker()
     run = hand_in(tmp_path)
     Run.objects.update(not_before=run.not_before - timedelta(seconds=40))
-    eventually(lambda: Run.objects.get().note.startswith("No runner answers: "), 60, "a note")
+    eventually(lambda: Run.objects.get().note.startswith("No runner answers: "), "a note")
     run.refresh_from_db()
     assert (run.state, run.token) == ("queued", 0)
     assert "refuses to run anything." in run.note
@@ -299,7 +299,7 @@ def test_where_no_sandbox_holds_the_site_works_on_and_says_what_helps(site: Site
     answer = client.post(reverse("submit", args=[course.slug, practice.homework.slug, "practice"]), {"files": [file], "own_work": "yes"})
     submission = Submission.objects.get()
     assert (answer.status_code, submission.state) == (302, "accepted")
-    eventually(RunnerHost.objects.exists, 30, "a report")
+    eventually(RunnerHost.objects.exists, "a report")
     fix = "As root: sysctl -w user.max_user_namespaces=15000"
     [refusal] = RunnerHost.objects.values_list("refusal", flat=True)
     assert re.fullmatch(rf"A sandbox could not be built \(.+\)\. {fix}", refusal)
@@ -311,10 +311,10 @@ def test_where_no_sandbox_holds_the_site_works_on_and_says_what_helps(site: Site
     )
     assert fix not in told
     host.terminate()
-    host.wait(timeout=10)
+    host.wait(timeout=PATIENCE_S)
     site.host()
     run = submission.runs.get()
-    eventually(lambda: state(run) == "done", 60, "done")
+    eventually(lambda: state(run) == "done", "done")
     assert_judged_once(run, attempts=0)
     [line] = hosts({"cpu"}).lines
     assert (line.state, line.tier) == ("serving", RunResult.objects.get().provenance["tier"])
@@ -338,7 +338,7 @@ def test_a_machine_whose_storage_goes_away_takes_no_run_until_it_is_back(site: S
         assert execution.work_once("cpu", "w", more=unmount) is execution.Work.DONE  # it was claimed by then
         assert list(Run.objects.filter(pk=first.pk).values_list("state", "attempts", "note")) == [("queued", 0, problem)]
         assert execution.work_once("cpu", "w") is execution.Work.UNAVAILABLE
-        eventually(lambda: RunnerHost.objects.get().refusal == problem, 10, "the runner host says so")
+        eventually(lambda: RunnerHost.objects.get().refusal == problem, "the runner host says so")
         ta = making.person(component.homework.course, "tom", Role.TA)
         words = "Nothing in the queue cpu is run at the moment: a runner host refuses. Hand-ins are kept, and run by themselves afterwards."
         told = re.sub(r"</?\w[^>]*>", "", page(ta, "course", component.homework.course.slug))
@@ -351,4 +351,4 @@ def test_a_machine_whose_storage_goes_away_takes_no_run_until_it_is_back(site: S
         assert execution.work_once("cpu", "w") is execution.Work.DONE
         run.refresh_from_db()
         assert (run.state, run.attempts, run.result.points) == ("done", 0, Decimal(4))
-    eventually(lambda: RunnerHost.objects.get().refusal == "", 10, "the runner host serves again")
+    eventually(lambda: RunnerHost.objects.get().refusal == "", "the runner host serves again")

@@ -19,7 +19,8 @@ from grading.models import CoursePolicy, GpuSlot, Run, RunResult, Submission
 from grading.runner.devices import Device
 from grading.services import runs as services
 from tests.grading import making
-from tests.grading.site import eventually, python
+from tests.grading.site import python
+from tests.patience import eventually
 from tests.valkey import Valkey
 
 CLAIM_ALL = """
@@ -137,13 +138,12 @@ def test_a_claimant_that_stops_in_the_middle_holds_nobody_up_for_long(tmp_path: 
     stuck = python(CLAIM_AND_STOP, RUN_LEASE_SECONDS="2")
     assert stuck.stdout is not None
     assert stuck.stdout.readline() == f"{run.pk}\n"
-    began = time.monotonic()
+    asked = clock.database_now()
     claimed = claims.claim("cpu", "w")
-    assert 0.5 < time.monotonic() - began < 10
     assert claimed is not None
     assert (claimed.run.pk, claimed.token) == (run.pk, 1)
     assert claimed.run.claimed_at is not None
-    assert clock.database_now() - claimed.run.claimed_at < timedelta(seconds=0.5)  # from when it was given, not asked for
+    assert timedelta(seconds=0.5) < claimed.run.claimed_at - asked < timedelta(minutes=1)  # from when it was given, not asked for
     assert stuck.communicate("go on\n", timeout=30)[0] == "lost\n"
     run.refresh_from_db()
     assert (run.worker, run.token) == ("w", 1)
@@ -193,6 +193,7 @@ def test_a_rolled_back_hand_in_rings_nothing(tmp_path: Path, valkey: Valkey, bro
         assert client.llen("cpu") == 0
 
 
+@pytest.mark.alone
 @pytest.mark.django_db(transaction=True)
 def test_enqueueing_does_not_wait_for_a_dead_broker(tmp_path: Path, broker_at: Callable[[str], None]) -> None:
     submission = making.submission(making.homework(tmp_path / "plus-one"))
@@ -200,6 +201,7 @@ def test_enqueueing_does_not_wait_for_a_dead_broker(tmp_path: Path, broker_at: C
     assert statistics.median(seconds_to_enqueue(submission) for _ in range(5)) < 0.3
 
 
+@pytest.mark.alone
 @pytest.mark.django_db(transaction=True)
 def test_enqueueing_does_not_wait_for_a_broker_that_swallows_everything(tmp_path: Path, broker_at: Callable[[str], None]) -> None:
     submission = making.submission(making.homework(tmp_path / "plus-one"))
@@ -208,6 +210,7 @@ def test_enqueueing_does_not_wait_for_a_broker_that_swallows_everything(tmp_path
         assert statistics.median(seconds_to_enqueue(submission) for _ in range(5)) < 0.3
 
 
+@pytest.mark.alone
 @pytest.mark.django_db(transaction=True)
 def test_the_bell_rings_again_after_the_broker_was_stopped_and_killed(
     tmp_path: Path, valkey: Valkey, broker_at: Callable[[str], None]
@@ -225,4 +228,4 @@ def test_the_bell_rings_again_after_the_broker_was_stopped_and_killed(
     with redis.Redis(port=valkey.port) as client:
         before = client.llen("cpu")
         seconds_to_enqueue(submission)
-        eventually(lambda: client.llen("cpu") > before, 15, "a bell in the queue")
+        eventually(lambda: client.llen("cpu") > before, "a bell in the queue")

@@ -31,7 +31,8 @@ from grading.runner.outcome import CheckResult, Outcome
 from grading.services import queue
 from grading.services import runs as services
 from tests.grading import making
-from tests.grading.site import Site, eventually
+from tests.grading.site import Site
+from tests.patience import eventually
 from tests.runner.driver import driver
 
 ONE, OTHER = Device("fake-here-0", "fake"), Device("fake-here-1", "fake")
@@ -480,12 +481,12 @@ def test_two_slots_never_hold_two_living_children(site: Site, tmp_path: Path) ->
     """Two workers and the runner host serve two slots; when each student's process was at work is told by itself."""
     site.values |= {"GPU_SLOTS": "fake:2"}
     site.host()
-    eventually(lambda: GpuSlot.objects.count() == 2, 20, "two slots are reported")
+    eventually(lambda: GpuSlot.objects.count() == 2, "two slots are reported")
     component = making.homework(tmp_path / "plus-one", hidden=False, queue="gpu", limits={"wall_s": 60})
     for number, slot in enumerate(GpuSlot.objects.all()):
         site.gpu_worker(f"gpu{number}", slot.uuid)
     runs = [services.enqueue(submission=making.submission(component, name, TIMED)) for name in ("ada", "bob", "cyd", "dan", "eve", "fay")]
-    eventually(lambda: Run.objects.filter(state="done").count() == len(runs), 90, "all are judged")
+    eventually(lambda: Run.objects.filter(state="done").count() == len(runs), "all are judged")
     intervals: dict[str, list[tuple[float, float]]] = {}
     for run in Run.objects.select_related("result", "slot"):
         assert run.slot is not None
@@ -495,7 +496,7 @@ def test_two_slots_never_hold_two_living_children(site: Site, tmp_path: Path) ->
     assert len(intervals) == 2
     for of_slot in intervals.values():
         assert all(before[1] < after[0] for before, after in pairwise(sorted(of_slot)))
-    eventually(lambda: not GpuSlot.objects.exclude(state="free", run=None).exists(), 10, "both are free again")
+    eventually(lambda: not GpuSlot.objects.exclude(state="free", run=None).exists(), "both are free again")
 
 
 @pytest.mark.sandbox

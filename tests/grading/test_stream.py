@@ -26,7 +26,8 @@ from grading.runner.outcome import Outcome, Progress
 from grading.services import runs as services
 from grading.stream import EVERY_S, PAUSE_S, PIECE, Stream
 from tests.grading import making
-from tests.grading.site import Site, eventually
+from tests.grading.site import Site
+from tests.patience import eventually
 
 JUDGED = Outcome("ok", Decimal(4), Decimal(10), 1.5, output="first\nsecond\n")
 
@@ -375,7 +376,7 @@ def test_a_run_whose_stream_is_lost_ends_as_it_would_have(site: Site, tmp_path: 
     component = making.homework(tmp_path / "plus-one", hidden=False)
     with stream_lost():
         run = services.enqueue(submission=making.submission(component, "ada", answer=PRINTS))
-        eventually(lambda: Run.objects.get(pk=run.pk).state == "done", 60, "done")
+        eventually(lambda: Run.objects.get(pk=run.pk).state == "done", "done")
     run.refresh_from_db()
     assert (run.attempts, run.token, run.result.kind, run.result.points) == (0, 1, "ok", Decimal(4))
     assert run.result.output == "".join(f'{{"step": {step}, "loss": 0.5}}\n' for step in range(4)) * 3
@@ -389,7 +390,7 @@ def test_a_run_whose_stream_is_lost_ends_as_it_would_have(site: Site, tmp_path: 
         seen.append(queries.log(row).text)
         return row.state == "done"
 
-    eventually(follow, 60, "done")
+    eventually(follow, "done")
     other.refresh_from_db()
     lengths = [len(text) for text in seen if text]
     assert all(other.result.output.startswith(text) for text in seen)

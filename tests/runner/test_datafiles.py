@@ -84,12 +84,12 @@ def test_any_other_array_is_refused_with_its_reason(data: bytes, why: str) -> No
 
 
 def test_a_header_made_to_be_slow_is_refused_at_once() -> None:
-    start = time.monotonic()
+    start = time.thread_time()
     for inner in ("1" * 9000, "1," * 4500, " " * 9000, "1 " * 4500, "'descr': " * 1000):
         for header in (f"{{'shape': ({inner}", f"{{'shape': ({inner}), 'x'", f"{{{inner}"):
             with pytest.raises(DataFileError):
                 read_npy(npy(header))
-    assert time.monotonic() - start < 1
+    assert time.thread_time() - start < 1
 
 
 def test_tensors_are_read_as_safetensors_writes_them() -> None:

@@ -25,6 +25,8 @@ from grading.runner.doctor.observing import living
 from grading.runner.host import Host
 from grading.runner.runtimes import Runtime
 
+pytestmark = pytest.mark.alone
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 HARMLESS = Attack("harmless", "Did nothing of note", RIGHT + "made()\n", honest=HONEST)
 

@@ -214,7 +214,7 @@ def test_a_cancelled_job_is_killed(host: Host, runtime: Runtime) -> None:
     start = time.monotonic()
     with pytest.raises(Cancelled):
         host.run(job("while True:\n    pass\n", runtime), cancelled=cancelled)
-    assert time.monotonic() - start < 10
+    assert time.monotonic() - start < 25  # and not at its limit of 30
     assert host.running == 0
 
 
@@ -532,6 +532,7 @@ def test_a_later_hidden_process_says_no_text_of_its_own(judge_here: Judge, runti
     ]
 
 
+@pytest.mark.alone
 def test_scratch_space_is_given_back_when_its_process_ends(judge_here: Judge, runtime: Runtime) -> None:
     """Else a hand-in could hold as much of it at once as it has processes."""
 

@@ -248,7 +248,7 @@ def test_log_and_curves_come_while_it_runs_and_cancelling_ends_it(host: Host, ru
     began = time.monotonic()
     with pytest.raises(Cancelled):
         host.run(job({"main.py": text}, runtime), on_progress=note, cancelled=cancelled)
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 45
     assert {progress.stage for progress in seen} == {"starting", "script"}
     assert next(progress for progress in seen if progress.curves["lines"]).output == '{"step": 1, "loss": 2}\n'
 

@@ -97,6 +97,7 @@ def test_the_time_of_all_processes_counts(judge: Judge, runtime: Runtime) -> Non
     assert (*ended(outcome), outcome.points) == ("ok", "", Decimal(10))
 
 
+@pytest.mark.alone
 def test_a_crowd_leaves_its_neighbour_a_share(judge: Judge, runtime: Runtime) -> None:
     """As many busy processes as it may have, beside one hand-in that needs a second of processor time."""
     alone = judge(job(WORKERS + "work(1)\n" + CORRECT, runtime, specs=ALL_VISIBLE)).seconds
@@ -127,6 +128,5 @@ def test_forks_of_forks_are_ended_and_workers_of_one_process_are_not(judge: Judg
         "student",
         "Stopped: processes that it started kept starting others. Start workers from one process only.",
     )
-    assert bomb.seconds < 10
     workers = judge(job(WORKERS + "crowd(12, 0.2)\n" + CORRECT, runtime, specs=ALL_VISIBLE, limits=limits))
     assert (*ended(workers), workers.points) == ("ok", "", Decimal(10))
