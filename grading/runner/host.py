@@ -13,11 +13,11 @@ from pathlib import Path
 
 from grading.runner import devices, messages, tiers
 from grading.runner.devices import Device, DeviceError
+from grading.runner.graded import GradedRun
 from grading.runner.interpreter import exposed, inspect_interpreter
 from grading.runner.job import Job
 from grading.runner.outcome import Outcome, Progress
 from grading.runner.protocol import ProtocolError
-from grading.runner.run import Run
 from grading.runner.runtimes import Runtime
 from grading.runner.script import ScriptRun
 from grading.runner.tiers import Refused
@@ -109,7 +109,7 @@ class Host:
                 return _system(job, fault)
             with self._held(job.device) as hold:
                 say, cancel = on_progress or (lambda _progress: None), cancelled or threading.Event()
-                kind = ScriptRun if job.script else Run
+                kind = ScriptRun if job.script else GradedRun
                 with kind(job, self._factory, self.tier, say, cancel, hold.device) as run:
                     outcome = run.execute()
             # Only what is seen from outside counts: the student's process may say what it likes of the GPU.

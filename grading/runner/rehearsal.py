@@ -19,7 +19,7 @@ from typing import Any
 import numpy
 import torch
 
-from grading.runner import checker_main, checks
+from grading.runner import checker_main, checks, student_line
 from grading.runner.answering import Answerer
 from grading.runner.loading import HAND_IN
 from grading.runner.protocol import ProtocolError, pack_frame
@@ -113,7 +113,7 @@ def _answer(channel: socket.socket) -> None:
     Answerer(channel, 1, 1, -1).serve()
 
 
-class _Control(checker_main.Control):
+class _Control(student_line.Control):
     """The line to a host that is not there: it has one student process, and agrees with everything."""
 
     def __init__(self, channel: socket.socket) -> None:

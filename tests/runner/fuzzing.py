@@ -1,6 +1,6 @@
 """Hostile replies against the real checker: python -m tests.runner.fuzzing EXAMPLES [SEED], under the runtime's Python.
 
-Everything is what a run uses, but the sandbox and the host: checker_main's Checker, Stage, StudentLine and Control, over the descriptors
+Everything is what a run uses, but the sandbox and the host: Checker, Stage, StudentLine and Control, over the descriptors
 that it knows; a thread is the host, and one for each student process follows the plan that hypothesis draws. The checks compare with values
 that no plan can know. So whatever is written, the checker ends by itself and in time, nobody gets a point, nothing is the assignment's
 fault, and memory stays bounded. Prints what it did as JSON. Without a seed the same plans are drawn each time.
@@ -27,10 +27,11 @@ import torch
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
-from grading.runner import checker_main, messages
-from grading.runner.checker_main import ARRIVALS, CONTROL, Checker, Control
+from grading.runner import messages, student_line
+from grading.runner.checker_main import Checker
 from grading.runner.checks import Check, Student, Trial
 from grading.runner.protocol import ITEM_SIZES, MAX_HEADER, MAX_PAYLOAD, ProtocolError, RawTensor, encode, pack_frame, receive_frame
+from grading.runner.student_line import ARRIVALS, CONTROL, EXCEPTIONS, Control
 from grading.runner.values import pack
 from tests.runner.places import places
 
@@ -375,7 +376,7 @@ def main(examples: int, drawn_by: int | None) -> dict[str, Any]:
     control = Control()
     passed = [name for name, result in judged(control, hosted, honest_plan(), AMPLE).items() if result["passed"]]
     assert passed == ["call"], passed  # the harness does not refuse what is right
-    checker_main.BOOT_S = 0.05
+    student_line.BOOT_S = 0.05
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     count = 0
 
@@ -391,7 +392,7 @@ def main(examples: int, drawn_by: int | None) -> dict[str, Any]:
             assert result["message"] or not result["judged"], (name, result)
             assert len(result["message"]) <= MOST_TEXT, (name, result)
             if name in HIDDEN and result["judged"]:
-                assert result["message"].startswith((messages.HIDDEN_FAILED, *(f"{kind}, " for kind in checker_main._EXCEPTIONS))), result
+                assert result["message"].startswith((messages.HIDDEN_FAILED, *(f"{kind}, " for kind in EXCEPTIONS))), result
 
     began = time.monotonic()
     (seed(drawn_by)(holds) if drawn_by is not None else holds)()
