@@ -9,7 +9,7 @@ from typing import NoReturn
 
 import pytest
 from django.conf import settings
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 
 from grading.runner import runtimes
 from tests.oidc import Provider
@@ -25,6 +25,7 @@ CHROMIUM_FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+expect.set_options(timeout=60_000)  # a busy machine draws late
 IN_CI = os.environ.get("CI", "").lower() == "true"
 
 

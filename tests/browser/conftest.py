@@ -5,9 +5,9 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import urllib.request
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -15,6 +15,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from grading.runner.runtimes import Runtime
+from tests.patience import PATIENCE_S, eventually
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SERIOUS = {"serious", "critical"}
@@ -61,26 +62,23 @@ def site(tmp_path_factory: pytest.TempPathFactory, torch_runtime: Runtime) -> It
             yield Site(url, data_dir)
         finally:
             process.send_signal(signal.SIGINT)
-            process.wait(timeout=30)
+            process.wait(timeout=PATIENCE_S)
 
 
 def wait_for(url: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
-    end = time.monotonic() + 120
-    while time.monotonic() < end:
-        if process.poll() is not None:
-            raise RuntimeError(f"demo ended with {process.returncode}:\n{log.read_text()}")
-        try:
-            with urllib.request.urlopen(f"{url}/healthz", timeout=2):  # loopback
-                return
-        except OSError:
-            time.sleep(0.2)
-    raise RuntimeError(f"demo did not answer within 120 s:\n{log.read_text()}")
+    def answers() -> bool:
+        assert process.poll() is None, f"demo ended with {process.returncode}:\n{log.read_text()}"
+        with suppress(OSError), urllib.request.urlopen(f"{url}/healthz", timeout=PATIENCE_S):  # loopback
+            return True
+        return False
+
+    eventually(answers, lambda: f"demo answers:\n{log.read_text()}")
 
 
 @pytest.fixture
 def context(browser: Browser) -> Iterator[BrowserContext]:
     opened = browser.new_context(viewport={"width": 1280, "height": 900}, locale="en-US", timezone_id="America/New_York")
-    opened.set_default_timeout(15_000)
+    opened.set_default_timeout(60_000)
     yield opened
     opened.close()
 

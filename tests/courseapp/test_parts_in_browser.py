@@ -13,7 +13,6 @@ from tests.conftest import missing
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser"), pytest.mark.urls("tests.courseapp.parts")]
 Open = Callable[..., Page]
-expect.set_options(timeout=20_000)  # a busy machine draws late
 
 
 @pytest.fixture

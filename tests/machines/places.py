@@ -88,7 +88,7 @@ class Machine:
         return str(Path(f"/proc/{self._process.pid}/ns/net").readlink())
 
     def _wait_for_namespace(self) -> None:
-        own, deadline = str(Path("/proc/self/ns/net").readlink()), time.monotonic() + 10
+        own, deadline = str(Path("/proc/self/ns/net").readlink()), time.monotonic() + 60
         while self._namespace() == own:
             if time.monotonic() > deadline:
                 raise RuntimeError(f"{self.name} has no network namespace of its own.")

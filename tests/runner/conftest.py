@@ -6,10 +6,10 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
+from typing import Any
 
 import pyseccomp
 import pytest
@@ -22,6 +22,7 @@ from grading.runner.outcome import Outcome
 from grading.runner.runtimes import Runtime
 from grading.runner.tiers import Refused
 from tests.conftest import missing
+from tests.patience import eventually
 
 ORDINARY_UID = 65534
 
@@ -114,18 +115,17 @@ class OrdinaryUser:
         return Path(subprocess.run([python, "-I", "-c", program], capture_output=True, text=True, check=True).stdout.strip())
 
     def wait(self) -> None:
-        for _ in range(200):
-            if self.process.poll() is not None:
-                pytest.fail(f"the ordinary user's runner host ended with status {self.process.returncode}")
-            try:
-                answer = client.ping(self.socket)
-            except client.HostUnavailable:
-                time.sleep(0.1)
-                continue
-            if not answer["tier"]:
-                missing(f"{answer['reason']} {answer['fix']}")
-            return
-        pytest.fail("the ordinary user's runner host did not come up")
+        answer: dict[str, Any] = {}
+
+        def answers() -> bool:
+            assert self.process.poll() is None, f"the ordinary user's runner host ended with status {self.process.returncode}"
+            with suppress(client.HostUnavailable):
+                answer.update(client.ping(self.socket))
+            return bool(answer)
+
+        eventually(answers, "the ordinary user's runner host answers")
+        if not answer["tier"]:
+            missing(f"{answer['reason']} {answer['fix']}")
 
     def stop(self) -> None:
         self.process.send_signal(signal.SIGKILL)

@@ -5,7 +5,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -20,6 +19,7 @@ from grading.runner.outcome import CheckResult, Outcome, Progress
 from grading.runner.protocol import pack_frame
 from grading.runner.runtimes import Runtime
 from grading.runner.wire import MAX_HEADER
+from tests.patience import PATIENCE_S, eventually
 from tests.runner.homework import CORRECT, job
 from tests.runner.test_attacks import alive
 
@@ -34,18 +34,14 @@ def served(host: Host, tmp_path: Path) -> Iterator[Path]:
     stop, ready = threading.Event(), threading.Event()
     thread = threading.Thread(target=server.serve, args=(host, path), kwargs={"stop": stop, "ready": ready})
     thread.start()
-    assert ready.wait(10)
+    assert ready.wait(PATIENCE_S)
     yield path
     stop.set()
     thread.join()
 
 
 def wait_for(mark: str, *, there: bool) -> None:
-    for _ in range(600):
-        if bool(alive(mark)) == there:
-            return
-        time.sleep(0.05)
-    pytest.fail(f"the marked process is {'not ' * there}there")
+    eventually(lambda: bool(alive(mark)) == there, f"the marked process is {'' if there else 'not '}there")
 
 
 def test_a_job_runs_over_the_socket(served: Path, runtime: Runtime) -> None:
@@ -125,10 +121,7 @@ def test_nothing_survives_a_killed_host(tmp_path: Path, runtime: Runtime) -> Non
         "server.serve(host.Host(), Path(sys.argv[1]), stop=threading.Event())"
     )
     process = subprocess.Popen([sys.executable, "-c", program, path], cwd=Path(__file__).resolve().parents[2])
-    for _ in range(200):
-        if path.exists():
-            break
-        time.sleep(0.1)
+    eventually(path.exists, "it serves")
 
     def kill_once_it_runs() -> None:
         wait_for(mark, there=True)

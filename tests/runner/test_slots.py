@@ -17,6 +17,7 @@ from grading.runner.runtimes import Runtime
 from grading.runner.watch import descendants, is_sandboxed
 from grading.runner.zygote import FIRST_SLOT_UID, SLOTS
 from tests.conftest import missing
+from tests.patience import eventually
 from tests.runner.conftest import Judge, warm_processes
 from tests.runner.homework import ALL_VISIBLE, CORRECT, job
 
@@ -34,16 +35,15 @@ def test_no_two_processes_have_a_uid_in_common(own_host: Host, runtime: Runtime)
     others = warm_processes()
     assert own_host.warm(runtime) == ""
     (launcher,) = warm_processes() - others
-    code = "import time\ntime.sleep(2)\n" + CORRECT
+    code = "import time\ntime.sleep(4)\n" + CORRECT
     threads = [threading.Thread(target=own_host.run, args=(job(code, runtime, limits=Limits(wall_s=20)),)) for _ in range(2)]
     for thread in threads:
         thread.start()
-    time.sleep(1.5)
+    eventually(lambda: len(jobs_below(launcher)) >= 6, lambda: f"a checker and two students, twice, are there: {jobs_below(launcher)}")
     uids = list(jobs_below(launcher).values())
     for thread in threads:
         thread.join()
-    assert len(uids) == 6  # a checker and two students, twice
-    assert len(set(uids)) == 6
+    assert len(uids) == len(set(uids)) == 6
     assert all(FIRST_SLOT_UID <= uid < FIRST_SLOT_UID + SLOTS for uid in uids)
 
 

@@ -21,6 +21,7 @@ from grading.runner.runtimes import Runtime
 from grading.runner.sandbox import Sandbox
 from grading.runner.watch import Fault
 from grading.runner.zygote import WarmUpError, Zygote
+from tests.patience import PATIENCE_S
 from tests.runner.conftest import warm_processes
 from tests.runner.homework import ALL_VISIBLE, CHECKS, CORRECT, job
 
@@ -41,7 +42,7 @@ def test_a_killed_one_fails_its_jobs_and_is_started_again(own_host: Host, runtim
     thread.start()
     time.sleep(1)
     os.kill(launcher, signal.SIGKILL)
-    thread.join(timeout=20)
+    thread.join(timeout=PATIENCE_S)
     assert [(outcome.kind, outcome.staff_message) for outcome in outcomes] == [("system", "the warm process was ended: Broken pipe")]
     assert judged(own_host.run(job(CORRECT, runtime))) == ("ok", Decimal(10))
     assert launcher not in warm_processes()
@@ -148,7 +149,7 @@ def test_a_slow_import_holds_up_nobody_else(own_host: Host, runtime: Runtime, mo
     waited: list[bool] = []
 
     def warmed_up(_zygote: Zygote) -> WarmUpError:
-        waited.append(go_on.wait(timeout=30))
+        waited.append(go_on.wait(timeout=PATIENCE_S))
         return WarmUpError("slow")
 
     monkeypatch.setattr(Zygote, "_warmed_up", warmed_up)
@@ -161,7 +162,7 @@ def test_a_slow_import_holds_up_nobody_else(own_host: Host, runtime: Runtime, mo
     assert said == []
     go_on.set()
     for thread in threads:
-        thread.join(timeout=20)
+        thread.join(timeout=PATIENCE_S)
     assert (said, waited) == (["slow"] * 3, [True])
 
 
