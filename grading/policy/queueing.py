@@ -27,12 +27,13 @@ class Purpose(IntEnum):
 
 @dataclass(frozen=True)
 class Waiting:
-    """A run that may be claimed. `since`: when it was queued."""
+    """A run that may be claimed. `since`: when it was queued; `kind`: of the GPU that it needs, where not any will do."""
 
     id: int
     account: int
     purpose: Purpose
     since: float
+    kind: str = ""
 
     @property
     def counts(self) -> bool:
@@ -61,10 +62,14 @@ ALL = Rules()
 
 @dataclass(frozen=True)
 class Slot:
-    """A place to run in: free at once, or in so many seconds, of the account that has it by a run that counts."""
+    """A place to run in: free at once, or in so many seconds, of the account that has it by a run that counts. `kind`: of its GPU."""
 
     free_in_s: float = 0.0
     account: int | None = None
+    kind: str = ""
+
+    def serves(self, kind: str) -> bool:
+        return kind in {"", self.kind}
 
 
 Key = tuple[int, bool, int, float, float, int]
@@ -124,23 +129,29 @@ class Line:
             head = self._own[account][-1]
             heapq.heappush(self._heads, (key(head, self._accounts[account], self._rules), head))
 
-    def first(self) -> Waiting | None:
-        """The run to claim now."""
+    def first(self) -> tuple[Key, Waiting] | None:
+        """The run to claim now, with its key."""
         while self._heads:
             offered, run = self._heads[0]
             runs = self._own[run.account]
             if runs and runs[-1] == run and offered == key(run, self._accounts[run.account], self._rules):
-                return run
+                return offered, run
             heapq.heappop(self._heads)  # what was offered before its account changed
         return None
 
     def take(self) -> Waiting | None:
         """Claim the first one: if it counts, its account has a slot more."""
-        run = self.first()
-        if run is not None:
-            self._own[run.account].pop()
-            self._change(run.account, running=int(run.counts))
+        first = self.first()
+        if first is None:
+            return None
+        _, run = first
+        self._own[run.account].pop()
+        self._change(run.account, running=int(run.counts))
         return run
+
+    def hold(self, account: int) -> None:
+        """An account has a slot more, by a run that counts."""
+        self._change(account, running=1)
 
     def add(self, run: Waiting) -> None:
         runs = self._own[run.account]
@@ -165,17 +176,27 @@ class Line:
 def expected(
     waiting: Iterable[Waiting], accounts: Mapping[int, Account], slots: Sequence[Slot], length_s: float, *, now: float
 ) -> Iterator[tuple[Waiting, float]]:
-    """(run, seconds until it starts) in order, if every run takes `length_s` and nothing new comes. Nothing, without slots."""
-    line = Line(waiting, accounts)
+    """(run, seconds until it starts) in order, if every run takes `length_s` and nothing new comes. Without what no slot serves."""
+    runs: defaultdict[str, list[Waiting]] = defaultdict(list)
+    for one in waiting:
+        runs[one.kind].append(one)
+    lines = {kind: Line(of_kind, accounts) for kind, of_kind in runs.items()}
     events = [(slot.free_in_s, number, slot.account) for number, slot in enumerate(slots)]
     heapq.heapify(events)
     while events:
         at, number, account = heapq.heappop(events)
         if account is not None:
-            line.give_back(account, seconds=length_s, at=now + at)
-        run = line.take()
-        if run is None:
-            return
+            for line in lines.values():
+                line.give_back(account, seconds=length_s, at=now + at)
+        heads = [first for kind, line in lines.items() if slots[number].serves(kind) and (first := line.first())]
+        if not heads:
+            continue  # nor will it have any later: nothing new comes
+        _, run = min(heads)
+        for kind, line in lines.items():
+            if kind == run.kind:
+                line.take()
+            elif run.counts:
+                line.hold(run.account)
         yield run, at
         heapq.heappush(events, (at + length_s, number, run.account if run.counts else None))
 

@@ -108,7 +108,7 @@ def outcome(run: Run) -> tuple[str, str]:
 def _queue(name: str, reader: Enrollment, pause: QueuePause | None, gpus: Sequence[GpuSlot], now: datetime) -> Queue:
     waiting, at_work = turns.numbers(name)
     idle = slots.out_of_use(name, gpus, now) if turns.pool(name) == "gpu" else ""
-    turn = None if idle else turns.newcomer(turns.pool(name), reader.pk, Purpose.LAB)
+    turn = None if idle else turns.newcomer(name, reader.pk, Purpose.LAB)
     return Queue(name, waiting, at_work, pause, idle, turn.place if turn else None, turns.in_words(turn) if turn else "")
 
 

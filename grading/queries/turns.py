@@ -158,12 +158,13 @@ def order(name: str, now: datetime) -> dict[int, Turn]:
     return kept[1]
 
 
-def newcomer(name: str, owner: int, purpose: Purpose) -> Turn | None:
+def newcomer(queue: str, owner: int, purpose: Purpose) -> Turn | None:
     """Where a run would stand that its owner queued now; None in a long line, and while nobody serves it. At most seven statements."""
+    name = pool(queue)
     if Run.objects.filter(of_pool(name), state=Run.State.QUEUED).count() > _FEW:
         return None
     now = database_now()
-    return _forecast(name, now, [Waiting(_NOBODYS, owner, purpose, now.timestamp())]).get(_NOBODYS)
+    return _forecast(name, now, [Waiting(_NOBODYS, owner, purpose, now.timestamp(), _kind(queue))]).get(_NOBODYS)
 
 
 def _forecast(name: str, now: datetime, more: Sequence[Waiting] = ()) -> dict[int, Turn]:
@@ -190,18 +191,23 @@ def _lengths(name: str) -> tuple[float, float, float] | None:
 
 def _slots(name: str, now: datetime, length_s: float) -> list[queueing.Slot]:
     """Where runs can be: for GPUs the slots that are given out; for processors as many as run now, one at least."""
-    running = Run.objects.filter(of_pool(name), state=Run.State.RUNNING).order_by().values_list("claimed_at", "enrollment", "purpose")
+    running = Run.objects.filter(of_pool(name), state=Run.State.RUNNING).order_by()
     busy = [
-        queueing.Slot(max(length_s - (now - start).total_seconds(), 0.0), account if purpose <= Purpose.LAB else None)
-        for start, account, purpose in running
+        queueing.Slot(max(length_s - (now - start).total_seconds(), 0.0), account if purpose <= Purpose.LAB else None, kind or "")
+        for start, account, purpose, kind in running.values_list("claimed_at", "enrollment", "purpose", "slot__kind")
         if start is not None
     ]
     if name == "gpu":
-        idle = GpuSlot.objects.filter(state=GpuSlot.State.FREE, drained=False, seen_at__gt=now - SILENT_AFTER).count()
-        return [*busy, *[queueing.Slot()] * idle]
+        idle = GpuSlot.objects.filter(state=GpuSlot.State.FREE, drained=False, seen_at__gt=now - SILENT_AFTER)
+        return [*busy, *(queueing.Slot(kind=kind) for kind in idle.order_by("uuid").values_list("kind", flat=True))]
     return busy or [queueing.Slot()]
 
 
 def _waiting(rows: "models.QuerySet[Run]") -> list[Waiting]:
-    found = rows.values_list("pk", "enrollment_id", "purpose", "created_at")
-    return [Waiting(pk, account, Purpose(purpose), since.timestamp()) for pk, account, purpose, since in found]
+    found = rows.values_list("pk", "enrollment_id", "purpose", "created_at", "queue")
+    return [Waiting(pk, account, Purpose(purpose), since.timestamp(), _kind(queue)) for pk, account, purpose, since, queue in found]
+
+
+def _kind(queue: str) -> str:
+    """Of the GPU that runs of a queue need; empty where any will do."""
+    return queue.partition(".")[2]

@@ -355,6 +355,19 @@ def test_who_waits_is_told_that_no_slot_is_given_out(component: Component, drain
         assert run.note == (f"No runner answers: {why}." if why else "")
 
 
+def test_a_place_counts_what_starts_before_on_a_gpu_that_will_do(component: Component) -> None:
+    """The second who needs an H100 is behind a later hand-in that any GPU will do for."""
+    h100 = Device("GPU-h100", "h100")
+    slots.report("here", [ONE, h100], in_use=frozenset(), faults={})
+    execution.report("here", ["gpu", "gpu.fake", "gpu.h100"], tier="namespaces")
+    queued = [("ada", "gpu.h100"), ("bob", "gpu.h100"), ("cyd", "gpu")]
+    runs = [making.run(making.submission(component, name), queue=queue) for name, queue in queued]
+    waits = queries.waits(runs, component.homework.course.zone)
+    assert [waits[run.pk].ahead for run in runs] == [0, 2, 1]
+    assert claimed(h100).run == runs[0]
+    assert claimed().run == runs[2]
+
+
 def test_a_rerun_of_staff_costs_its_student_nothing(component: Component) -> None:
     seen(ONE)
     run = making.run(making.submission(component), queue="gpu", purpose=Run.Purpose.RERUN)

@@ -197,6 +197,44 @@ def test_when_a_run_can_be_expected_to_start() -> None:
     assert list(expected([], {}, slots, 600, now=0)) == []
 
 
+def test_a_run_that_needs_a_kind_waits_for_a_slot_of_it() -> None:
+    """Others pass it on slots that it cannot have, and whoever has a slot of any kind is behind those who have none."""
+    big = [replace(waits(number, account), kind="h100") for number, account in ((1, 1), (2, 2))]
+    waiting = [*big, waits(3, 3), waits(4, 1), replace(waits(5, 4), kind="a100")]
+    slots = [Slot(kind="t4"), Slot(free_in_s=100, kind="h100")]
+    found = [(run.id, at) for run, at in expected(waiting, {}, slots, 600, now=0)]
+    assert found == [(3, 0), (1, 100), (4, 600), (2, 700)]
+    assert [(run.id, at) for run, at in expected(waiting, {}, [Slot(kind="a100"), Slot(kind="h100")], 600, now=0)][:2] == [(3, 0), (1, 0)]
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 4), st.sampled_from([HAND_IN, LAB, RERUN]), st.sampled_from(["", "a", "b"])), max_size=12),
+    st.lists(st.sampled_from(["a", "b", "c"]), min_size=1, max_size=4),
+)
+def test_what_is_expected_is_what_claims_one_by_one_would_give(drawn: list[tuple[int, Purpose, str]], kinds: list[str]) -> None:
+    """Each slot that comes free takes the first of all that it serves."""
+    waiting = {n: replace(waits(n, account, purpose), kind=kind) for n, (account, purpose, kind) in enumerate(drawn)}
+    accounts = {account: Account() for account in range(1, 5)}
+    free: list[tuple[float, int, int | None]] = [(0.0, number, None) for number in range(len(kinds))]
+    by_hand: list[tuple[int, float]] = []
+    while free:
+        at, number, whose = entry = min(free, key=lambda one: one[:2])
+        free.remove(entry)
+        if whose is not None:
+            accounts[whose] = Account(charged(accounts[whose].level, 600, at), accounts[whose].running - 1)
+        served = [run for run in waiting.values() if run.kind in {"", kinds[number]}]
+        if not served:
+            continue
+        first = min(served, key=lambda run: key(run, accounts[run.account]))
+        del waiting[first.id]
+        if first.counts:
+            accounts[first.account] = replace(accounts[first.account], running=accounts[first.account].running + 1)
+        by_hand.append((first.id, at))
+        free.append((at + 600, number, first.account if first.counts else None))
+    every = [replace(waits(n, account, purpose), kind=kind) for n, (account, purpose, kind) in enumerate(drawn)]
+    assert [(run.id, at) for run, at in expected(every, {}, [Slot(kind=kind) for kind in kinds], 600, now=0)] == by_hand
+
+
 def test_each_of_three_thousand_has_one_place() -> None:
     draw = random.Random(1)
     waiting = [Waiting(number, draw.randrange(1, 51), HAND_IN, draw.random()) for number in range(3000)]
