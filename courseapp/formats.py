@@ -43,14 +43,14 @@ def filesize(size: int | None) -> str:
 
 
 def duration(value: timedelta | float | None) -> str:
-    """0.21 s, 12 s, 2 min 5 s, 1 h 3 min, 2 d 4 h: two units at most."""
+    """0.21 s, 2.1 s, 12 s, 2 min 5 s, 1 h 3 min, 2 d 4 h: two digits of a part of a minute, then two units at most."""
     if value is None:
         return NONE
     seconds = value.total_seconds() if isinstance(value, timedelta) else float(value)
     if seconds < 0:
         return "−" + duration(-seconds)
-    if seconds < 9.995:
-        return f"{seconds:.2f} s"
+    if seconds < 9.95:
+        return f"{seconds:.1f} s" if seconds >= 0.995 else f"{seconds:.2f} s"
     whole = round(seconds)
     steps = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
     for (unit, scale), (smaller, small_scale) in pairwise(steps):
