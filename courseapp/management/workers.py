@@ -2,7 +2,8 @@
 
 import os
 import sys
-from collections.abc import Iterable
+import threading
+from collections.abc import Callable, Iterable
 
 from django.conf import settings
 from django.core.management.base import CommandError
@@ -24,6 +25,14 @@ def find_gpus() -> tuple[tuple[Device, ...], str]:
         return (), str(error)
     except DeviceError as error:
         raise CommandError(str(error)) from error
+
+
+def await_driver(then: Callable[[], None], stop: threading.Event, every_s: float) -> None:
+    """Ask a driver that fails until it answers, then call `then`; or until `stop`."""
+    while not stop.wait(every_s):
+        if not find_gpus()[1]:
+            then()
+            return
 
 
 def runner_host(*arguments: str) -> Child:

@@ -113,6 +113,12 @@ class Site:
         self._says(name, " ready.", process)
         return process
 
+    def machine(self, *options: str) -> "subprocess.Popen[bytes]":
+        """`manage.py workers`: whatever this machine can serve."""
+        process = self._start("workers", str(REPOSITORY / "manage.py"), "workers", *options)
+        self._says("workers", "At work: ", process)
+        return process
+
     def said(self, name: str) -> str:
         return (self.folder / f"{name}.log").read_text()
 

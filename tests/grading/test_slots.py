@@ -1,6 +1,7 @@
 """GPU slots and minutes: one run at a time on each, never more than there are, and nobody pays for our failures."""
 
 import re
+import subprocess
 import sys
 import threading
 from contextlib import closing
@@ -21,7 +22,7 @@ from courseapp import clock
 from courseapp.management import workers
 from courseapp.models import Role
 from grading import claims, execution, slots
-from grading.models import Component, CoursePolicy, GpuGrant, GpuSlot, GpuUse, QueueShare, Run, Submission
+from grading.models import Component, CoursePolicy, GpuGrant, GpuSlot, GpuUse, QueueShare, Run, RunnerHost, Submission
 from grading.queries import runs as queries
 from grading.queries.budget import budget, monday, too_long
 from grading.runner import server
@@ -31,9 +32,10 @@ from grading.runner.outcome import CheckResult, Outcome
 from grading.services import queue
 from grading.services import runs as services
 from tests.grading import making
-from tests.grading.site import Site
+from tests.grading.site import Site, children
 from tests.patience import eventually
 from tests.runner.driver import driver
+from tests.runner.test_devices import FIRST, SECOND, TWO
 
 ONE, OTHER = Device("fake-here-0", "fake"), Device("fake-here-1", "fake")
 DONE = Outcome("ok", Decimal(4), Decimal(10), 1.0)
@@ -487,6 +489,32 @@ def answer(x):
     print(began, time.monotonic(), flush=True)
     return x + 1
 """
+
+
+@pytest.mark.sandbox
+def test_a_machine_whose_driver_answers_later_has_its_gpus_then(site: Site, tmp_path: Path) -> None:
+    failing = driver(tmp_path, "no devices", "", 9)
+    site.values |= {"PATH": failing["PATH"], "GPU_SLOTS": ""}
+    machine = site.machine("--cpu", "0", "--try-again", "0.5")
+    eventually(RunnerHost.objects.exists, lambda: site.said("workers"))
+    assert not GpuSlot.objects.exists()
+    driver(tmp_path, TWO, f"{FIRST}, 40960, 00000000:07:00.0\n{SECOND}, 15360, 00000000:08:00.0\n")
+    eventually(lambda: GpuSlot.objects.count() == 2, lambda: site.said("workers"))
+    assert sorted(GpuSlot.objects.values_list("uuid", "kind")) == [(FIRST, "a100"), (SECOND, "t4")]
+    eventually(lambda: gpus_served(machine) == {FIRST: "gpu,gpu.a100", SECOND: "gpu,gpu.t4"}, lambda: site.said("workers"))
+    assert f"GPU {FIRST}: a100, 40960 MB.\nGPU {SECOND}: t4, 15360 MB.\n" in site.said("workers")
+    assert "runner_host ended with status 0; it starts again." in site.said("workers")
+
+
+def gpus_served(machine: "subprocess.Popen[bytes]") -> dict[str, str]:
+    """By the UUID in the environment of a machine's workers, the queues that each is for."""
+    found = {}
+    for pid in children(machine.pid):
+        environ = dict(line.split("=", 1) for line in Path(f"/proc/{pid}/environ").read_text().split("\0") if "=" in line)
+        words = Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+        if "GPU_SLOT" in environ:
+            found[environ["GPU_SLOT"]] = words[words.index("--queues") + 1]
+    return found
 
 
 @pytest.mark.sandbox

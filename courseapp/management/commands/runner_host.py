@@ -37,7 +37,11 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--queues", default="cpu", help="comma-separated; what this machine can run")
         parser.add_argument(
-            "--try-again", type=float, default=60.0, metavar="S", help="seconds until a sandbox that did not hold is tried again"
+            "--try-again",
+            type=float,
+            default=60.0,
+            metavar="S",
+            help="seconds until a sandbox that did not hold is tried again, and a driver that failed",
         )
         parser.add_argument("--jobs", type=int, default=1, help="runs that this process executes at once by itself, besides the workers'")
 
@@ -49,16 +53,26 @@ class Command(BaseCommand):
         stop, ready, holds = threading.Event(), threading.Event(), threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())
+
+        def give_way() -> None:
+            """What started this process starts it again, and that one has the GPUs."""
+            log.info("The driver of the GPUs answers now. This runner host ends, to be started again with them.")
+            stop.set()
+
         with only_one(path.with_suffix(".pid")):
             host = Host(private=(settings.DATA_DIR, settings.BASE_DIR), gpus=gpus, locks=path.parent / "gpus")
             log.info("Runner host for %s: %s", ", ".join(served), in_words(host))
             if driver:
-                log.error("No GPU is given out until the runner host is started again: %s", driver)
+                log.error("No GPU is given out until the driver answers: %s", driver)
             threads = [
                 threading.Thread(target=look_after, args=(host, served, stop, driver), name="look after"),
                 threading.Thread(target=look_again, args=(host, stop), name="look again"),
                 threading.Thread(target=try_again, args=(host, holds, stop, options["try_again"]), name="try again"),
             ]
+            if driver:
+                threads.append(
+                    threading.Thread(target=workers.await_driver, args=(give_way, stop, options["try_again"]), name="await driver")
+                )
             places = [(queue, "") for queue in queues for _ in range(options["jobs"])] + [("gpu", gpu.uuid) for gpu in gpus]
             threads += [threading.Thread(target=poll, args=(*place, (ready, holds), stop), name=" ".join(place)) for place in places]
             for thread in threads:
