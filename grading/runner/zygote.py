@@ -23,7 +23,7 @@ SANDBOX_UID = 64090  # of nobody; the host's processes and files never have it
 FIRST_SLOT_UID, SLOTS = 2_100_000_000, 4096  # beyond what distributions, containers, directories and systemd hand out
 MEGABYTE = 2**20
 SLOT_S = 30.0  # to fork a slot on a busy machine
-WARM_UP_S = 90.0  # to import a runtime on a busy machine
+WARM_UP_S = 180.0  # to import a runtime on a busy machine
 
 _DEVICES = ("/dev/null", "/dev/zero", "/dev/urandom", "/dev/random")
 _TEXTS = {
@@ -155,15 +155,15 @@ class Zygote:
 
     @property
     def settled(self) -> bool:
-        """Whether it has said, to `settle` or `take_slot`, that it has all that it will have."""
+        """Whether it has said that it has all that it will have."""
+        self._look()
         return self._settled is not None
 
     def settle(self) -> None:
         """Until it has imported the rest too, or has ended. Slots of before are used no more."""
         deadline = time.monotonic() + WARM_UP_S
-        while self._settled is None and self.alive and time.monotonic() < deadline:
-            if select.select([self._requests], [], [], 0.1)[0]:
-                self._look()
+        while not self.settled and self.alive and time.monotonic() < deadline:
+            select.select([self._requests], [], [], 0.1)
 
     def _look(self) -> None:
         """Take notice when it says that it is settled."""

@@ -53,7 +53,7 @@ def test_a_worn_out_one_serves_until_another_has_everything(own_host: Host, runt
     monkeypatch.setattr(sandbox, "JOBS_PER_ZYGOTE", 6)
     assert own_host.warm(runtime, fully=True) == ""
     (first,) = warm_processes() - others
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE_S
     while first in warm_processes():
         assert time.monotonic() < deadline
         outcome = own_host.run(job(LATER + CORRECT, runtime, specs=ALL_VISIBLE))
