@@ -26,6 +26,8 @@ from grading.runner.protocol import Foreign, Ref
 
 __all__ = ["Check", "Failed", "Raised", "Student", "Trial", "check"]
 
+MOST_KEYS = 5  # of an answer, that are named in a text
+
 
 class Failed(Exception):  # noqa: N818 - the instructor's word, not an error
     """The student's answer is wrong: a judged fail. The text is for the student, and shown only for a visible check."""
@@ -138,7 +140,7 @@ class Trial:
             raise Failed(sentence)
 
     def equal(self, name: str, actual: Any, expected: Any) -> None:
-        """Same type and same value; tensors bit for bit (NaN is never equal)."""
+        """Same type and same value, of dicts the same keys; tensors bit for bit (NaN is never equal)."""
         self.comparisons += 1
         if isinstance(expected, torch.Tensor):
             self._tensor(name, actual, expected, rtol=0.0, atol=0.0)
@@ -151,7 +153,7 @@ class Trial:
             for index, (one, other) in enumerate(zip(actual, expected, strict=True)):
                 self.equal(f"{name}[{index}]", one, other)
         elif isinstance(expected, dict):
-            self._keys(name, actual, expected)
+            self._same_keys(name, actual, expected)
             for key in expected:
                 self.equal(f"{name}[{key!r}]", actual[key], expected[key])
         elif actual != expected:
@@ -160,7 +162,8 @@ class Trial:
     def close(self, name: str, actual: Any, expected: Any, *, rtol: float = 1e-4, atol: float = 1e-6) -> None:
         """Same shape and dtype, no NaN, and |actual − expected| ≤ atol + rtol·|expected| everywhere.
 
-        `expected`: a tensor, a number (a tensor of one element is a number, and the other way round), or lists, tuples, dicts of them.
+        `expected`: a tensor, a number (a tensor of one element is a number, and the other way round), or lists, tuples, dicts of them;
+        a list or tuple of as many items, a dict of the same keys.
         """
         self.comparisons += 1
         if isinstance(expected, torch.Tensor):
@@ -177,7 +180,7 @@ class Trial:
         elif isinstance(expected, Mapping):
             if not isinstance(actual, dict):
                 raise Failed(f"{name}: expected a dict, got {_kind(actual)}")
-            self._keys(name, actual, expected)
+            self._same_keys(name, actual, expected)
             for key in expected:
                 self.close(f"{name}[{key!r}]", actual[key], expected[key], rtol=rtol, atol=atol)
         elif isinstance(expected, list | tuple):
@@ -243,6 +246,13 @@ class Trial:
         missing = [repr(key) for key in expected if key not in actual]
         if missing:
             raise Failed(f"{name} has no {', '.join(missing)}")
+
+    def _same_keys(self, name: str, actual: Mapping[Any, Any], expected: Mapping[Any, Any]) -> None:
+        self._keys(name, actual, expected)
+        more = sorted(_short(key) for key in actual if key not in expected)
+        if more:
+            rest = f" and {len(more) - MOST_KEYS} more" if len(more) > MOST_KEYS else ""
+            raise Failed(f"{name} has keys that are not expected: {', '.join(more[:MOST_KEYS])}{rest}")
 
     def _number(self, name: str, actual: float, expected: float, *, rtol: float, atol: float) -> None:
         if math.isnan(expected):

@@ -19,7 +19,7 @@ from grading.runner.outcome import Outcome, Progress
 from grading.runner.runtimes import Runtime
 from tests.runner import homework
 from tests.runner.conftest import Judge
-from tests.runner.homework import ALL_VISIBLE, CORRECT, SCALE, job
+from tests.runner.homework import ALL_VISIBLE, CORRECT, SCALE, SPECS, job
 
 pytestmark = pytest.mark.sandbox
 
@@ -128,6 +128,14 @@ def test_wrong_answers_are_judged_and_explained(judge_here: Judge, runtime: Runt
         "scale-hidden": (False, True, "This hidden check did not pass."),
     }
     assert outcome.checks[2].staff_message == "Scale objects have no method forward."
+
+
+def test_keys_that_nobody_expects_fail_and_are_told_of_visible_checks_only(judge_here: Judge, runtime: Runtime) -> None:
+    code = CORRECT.replace('{"w": torch.zeros(size)}', '{"w": torch.zeros(size), "junk": 0}')
+    said = "parameters has keys that are not expected: 'junk'"
+    for specs, message in ((SPECS, "This hidden check did not pass."), (ALL_VISIBLE, said)):
+        scale = judge_here(job(code, runtime, specs=specs)).checks[2]
+        assert (scale.passed, scale.judged, scale.message, scale.staff_message) == (False, True, message, said)
 
 
 def test_a_missing_name_and_an_exception_are_judged(judge_here: Judge, runtime: Runtime) -> None:
