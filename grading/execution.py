@@ -28,7 +28,7 @@ from courseapp.clock import database_now
 from courseapp.models import Enrollment
 from grading import slots
 from grading.claims import Claimed, claim
-from grading.jobs import LoadError, RuntimeNotReadyError, StorageLostError, find_runtime, job_of, storage_problem
+from grading.jobs import HomeworkChangedError, LoadError, RuntimeNotReadyError, StorageLostError, find_runtime, job_of, storage_problem
 from grading.models import (
     Check,
     Component,
@@ -39,6 +39,7 @@ from grading.models import (
     RunnerHost,
     RunResult,
     SlotFailure,
+    Submission,
 )
 from grading.policy import queueing
 from grading.queries import turns
@@ -109,14 +110,7 @@ def go_on(smoke: Run) -> Run:
     It is here that a newer hand-in takes an older one's place: one that does not run at all is in nobody's way.
     """
     component, now = smoke.component, database_now()
-    own = Run.objects.filter(submission__enrollment=smoke.submission.enrollment_id, component=component, stage=Run.Stage.GRADE, rerun=None)
-    purpose = smoke.purpose
-    if purpose == Run.Purpose.HAND_IN:
-        own.filter(state__in=_WAITING, purpose=purpose, submission__number__lt=smoke.submission.number).update(
-            purpose=Run.Purpose.SUPERSEDED
-        )
-        if own.filter(submission__number__gt=smoke.submission.number).exists():
-            purpose = Run.Purpose.SUPERSEDED
+    purpose = line_up(smoke.submission) if smoke.purpose == Run.Purpose.HAND_IN else Run.Purpose(smoke.purpose)
     return Run.objects.create(
         submission=smoke.submission,
         component=component,
@@ -131,6 +125,20 @@ def go_on(smoke: Run) -> Run:
         created_at=now,
         not_before=now,
     )
+
+
+def line_up(submission: Submission) -> Run.Purpose:
+    """Have what waits of the student's older hand-ins to the component judged last; the purpose of this one's own run.
+
+    It may be the older one itself: a late hand-in is judged when its student agrees to the cost, or staff grant the time.
+    """
+    own = Run.objects.filter(
+        submission__enrollment=submission.enrollment_id, component=submission.component_id, stage=Run.Stage.GRADE, rerun=None
+    )
+    older = own.filter(state__in=_WAITING, purpose=Run.Purpose.HAND_IN, submission__number__lt=submission.number)
+    older.update(purpose=Run.Purpose.SUPERSEDED)
+    newer = own.filter(submission__number__gt=submission.number).exclude(state=Run.State.CANCELLED)
+    return Run.Purpose.SUPERSEDED if newer.exists() else Run.Purpose.HAND_IN
 
 
 def give_back(run: Run, token: int, reason: str, *, counts: bool = True) -> bool:
@@ -229,11 +237,13 @@ def work_once(
     *,
     slot: str = "",
     min_age: float = 0,
-    more: Callable[[str], None] | None = None,
+    ring: Callable[[str], None] = lambda _queue: None,
+    first: bool = True,
     stopping: threading.Event | None = None,
 ) -> Work:
-    """Claim one run of `queue`, or of all that a GPU slot serves, and see it through. `more(queue)` is called when others wait.
+    """Claim one run of `queue`, or of all that a GPU slot serves, and see it through.
 
+    `ring(queue)` is called when a smoke check has queued a run for a GPU and, by whoever comes to the queue `first`, when others wait.
     Without a runner host nothing is claimed. When `stopping` is set, the job is killed and the run given back at once.
     """
     reason = refusal(slot)
@@ -244,16 +254,16 @@ def work_once(
     claimed = claim(queue, worker, slot=slot, min_age=min_age)
     if claimed is None:
         return Work.IDLE
-    if more is not None and waits(queue):
-        more(queue)
+    if first and waits(queue):
+        ring(queue)
     with logs.about_run(claimed.run.pk):
         try:
             _execute(claimed, stopping or threading.Event())
         finally:
             if slot:
                 _persist(partial(slots.release, slot, claimed.run))
-    if claimed.run.stage == Run.Stage.SMOKE and more is not None:
-        more(claimed.run.component.queue)
+    if claimed.run.stage == Run.Stage.SMOKE:
+        ring(claimed.run.component.queue)
     return Work.DONE
 
 
@@ -341,7 +351,7 @@ def _attempt(claimed: Claimed, keeper: _Keeper) -> "partial[bool]":
     run, token = claimed.run, claimed.token
     try:
         outcome = client.run_job(settings.RUNNER_SOCKET, job_of(run), keeper.note, cancelled=keeper.cancelled)
-    except (RuntimeNotReadyError, StorageLostError) as error:
+    except (HomeworkChangedError, RuntimeNotReadyError, StorageLostError) as error:
         return partial(give_back, run, token, str(error), counts=False)
     except Cancelled:
         return partial(give_back, run, token, "The worker was stopped.", counts=False)

@@ -8,7 +8,7 @@ from typing import cast
 from django.conf import settings
 
 from courseapp import blobs
-from grading.models import LAB_OUTPUTS_MB, Bundle, Check, LabFile, LabRun, RerunFile, Run, SubmissionFile
+from grading.models import LAB_OUTPUTS_MB, Bundle, Check, Homework, LabFile, LabRun, RerunFile, Run, SubmissionFile
 from grading.runner import runtimes
 from grading.runner.entry import entry_files
 from grading.runner.job import Job, Script
@@ -32,18 +32,25 @@ class RuntimeNotReadyError(Exception):
     """The runtime went away between sorting and claiming."""
 
 
+class HomeworkChangedError(Exception):
+    """The homework was loaded anew after the run had been claimed with its files; another claim has the new ones."""
+
+
 def job_of(run: Run) -> Job:
-    """Raises LoadError, StorageLostError, RuntimeNotReadyError."""
+    """Raises HomeworkChangedError, LoadError, RuntimeNotReadyError, StorageLostError."""
     component = run.component
     found = find_runtime(component.runtime)
     if not isinstance(found, runtimes.Ready):
         raise RuntimeNotReadyError(found.status.message)
     if run.lab is not None:
         return _lab_job(run, run.lab, found.runtime)
+    checks = tuple(_spec(check) for check in component.check_rows.all())
+    if Homework.objects.values_list("bundle", flat=True).get(pk=component.homework_id) != run.bundle_id:
+        raise HomeworkChangedError("The homework was loaded anew just now.")
     return Job(
         bundle=_read(run.bundle.digest),
         files=_files(run.submission.files.all()) | (_files(run.rerun.files.all()) if run.rerun else {}),
-        checks=tuple(_spec(check) for check in component.check_rows.all()),
+        checks=checks,
         limits=_limits(run),
         runtime=found.runtime,
         seed=run.seed,

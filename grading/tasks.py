@@ -3,7 +3,6 @@
 import logging
 import socket
 import threading
-from collections.abc import Callable
 
 from celery import shared_task
 from celery.signals import worker_shutting_down
@@ -37,11 +36,11 @@ def ring(queue: str) -> None:
     """
     worker = f"{socket.gethostname()} worker {threading.get_native_id()}"
     slot = settings.GPU_SLOT if turns.pool(queue) == "gpu" else ""
-    more: Callable[[str], None] | None = ring_soon
+    first = True
     while not _stopping.is_set():
-        if execution.work_once(queue, worker, slot=slot, more=more, stopping=_stopping) is not execution.Work.DONE:
+        if execution.work_once(queue, worker, slot=slot, ring=ring_soon, first=first, stopping=_stopping) is not execution.Work.DONE:
             return
-        more = None
+        first = False
 
 
 @shared_task(name="grading.tasks.sweep")

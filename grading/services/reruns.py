@@ -217,7 +217,9 @@ def accept(*, rerun: Rerun, by: Enrollment, items: Collection[int], seen: str, s
 
 def _locked(rerun: Rerun) -> Rerun:
     """The row as it is now; RerunError when it has been decided."""
-    row = Rerun.objects.select_for_update(of=("self",)).select_related("component__homework__course", "component__homework__bundle")
+    row = Rerun.objects.select_for_update(no_key=True, of=("self",)).select_related(
+        "component__homework__course", "component__homework__bundle"
+    )
     found = row.get(pk=rerun.pk)
     if not found.is_open:
         who = found.decided_by.display_name if found.decided_by else "somebody"

@@ -1,6 +1,7 @@
 """Have a hand-in judged, again, or not after all."""
 
 import secrets
+from collections.abc import Iterable
 from functools import partial
 
 from django.db import transaction
@@ -32,9 +33,9 @@ def enqueue(*, submission: Submission, requested_by: Enrollment | None = None, s
     if not component.check_rows.exists():
         raise NothingToRunError(f"{component} has no checks; it is graded by hand.")
     needs_gpu = component.queue != "cpu" and component.check_rows.filter(needs_gpu=True).exists()
+    purpose = Run.Purpose.HAND_IN if requested_by is None else Run.Purpose.RERUN
     if requested_by is None and not needs_gpu:
-        waiting = Run.objects.filter(state__in=WAITING, purpose=Run.Purpose.HAND_IN, enrollment=submission.enrollment_id)
-        waiting.filter(component=component).update(purpose=Run.Purpose.SUPERSEDED)
+        purpose = execution.line_up(submission)
     now = database_now()
     run = Run.objects.create(
         submission=submission,
@@ -44,7 +45,7 @@ def enqueue(*, submission: Submission, requested_by: Enrollment | None = None, s
         stage=Run.Stage.SMOKE if needs_gpu else Run.Stage.GRADE,
         queue="cpu" if needs_gpu else component.queue,
         seed=secrets.randbits(SEED_BITS) if seed is None else seed,
-        purpose=Run.Purpose.HAND_IN if requested_by is None else Run.Purpose.RERUN,
+        purpose=purpose,
         requested_by=requested_by,
         created_at=now,
         not_before=now,
@@ -68,14 +69,32 @@ def rerun(*, submission: Submission, by: Enrollment) -> Run:
 
 @transaction.atomic
 def cancel(*, run: Run, by: Enrollment) -> bool:
-    """Stop a run that waits or works; its job is killed at the next heartbeat. False: it had already ended."""
-    return _leave(run, Run.State.CANCELLED, f"Cancelled by {by.display_name}.")
+    """Stop a run that waits or works; its job is killed at the next heartbeat. False: it had already ended.
+
+    Of a smoke check that has passed meanwhile, the run on a GPU that it was for.
+    """
+    _no_smoke_check_ends(run.enrollment_id)
+    note = f"Cancelled by {by.display_name}."
+    return any(_leave(one, Run.State.CANCELLED, note) for one in (run, *_followers(run)))
+
+
+def _followers(run: Run) -> Iterable[Run]:
+    if run.stage != Run.Stage.SMOKE:
+        return ()
+    return Run.objects.filter(
+        submission=run.submission_id, rerun=run.rerun_id, stage=Run.Stage.GRADE, seed=run.seed, pk__gt=run.pk, state__in=Run.OPEN
+    )
+
+
+def _no_smoke_check_ends(owner: int) -> None:
+    """Until the transaction's end no run of this enrollment (its id) passes a smoke check and queues another (`execution.finish`)."""
+    Enrollment.objects.select_for_update(no_key=True, of=("self",)).get(pk=owner)
 
 
 @transaction.atomic
 def cancel_all(*, student: Enrollment, note: str) -> int:
     """Stop every run of the student that waits or works; how many there were. A rerun of many is the staff's, and goes on."""
-    Enrollment.objects.select_for_update(no_key=True, of=("self",)).get(pk=student.pk)  # no smoke check queues another meanwhile
+    _no_smoke_check_ends(student.pk)
     own = Run.objects.filter(enrollment=student, state__in=Run.OPEN, rerun=None)
     return sum(_leave(run, Run.State.CANCELLED, note) for run in own)
 

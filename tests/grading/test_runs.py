@@ -101,6 +101,17 @@ def test_a_newer_hand_in_goes_first_and_the_older_one_is_judged_last(component: 
     assert older.submission.component == component
 
 
+def test_an_older_hand_in_that_comes_to_be_judged_later_takes_nobodys_place(component: Component) -> None:
+    """A late one whose student agrees to the cost after having handed in again, or for which staff grant the time."""
+    older, newer = (making.submission(component) for _ in range(2))
+    first, late = (services.enqueue(submission=made) for made in (newer, older))
+    first.refresh_from_db()
+    assert (first.purpose, late.purpose) == (Run.Purpose.HAND_IN, Run.Purpose.SUPERSEDED)
+    services.cancel(run=first, by=newer.enrollment)
+    late.delete()
+    assert services.enqueue(submission=older).purpose == Run.Purpose.HAND_IN
+
+
 def test_the_expected_wait_is_told_with_its_spread(component: Component) -> None:
     for seconds in (220, 260, 300, 360, 600):
         making.run(making.submission(component))

@@ -20,7 +20,7 @@ from django.urls import reverse
 
 from courseapp.models import Enrollment, Role
 from grading import execution
-from grading.models import Run, RunnerHost, RunResult, Submission
+from grading.models import Homework, Run, RunnerHost, RunResult, Submission
 from grading.queries.hosts import hosts
 from grading.services import runs as services
 from tests.grading import making
@@ -322,6 +322,46 @@ def test_where_no_sandbox_holds_the_site_works_on_and_says_what_helps(site: Site
 
 
 @pytest.mark.sandbox
+def test_every_passed_smoke_check_rings_for_its_gpu(site: Site, tmp_path: Path, settings: LazySettings) -> None:
+    """Also those of a worker that goes from one run to the next, and rings for the next worker only once."""
+    settings.RUNNER_SOCKET, settings.RUNTIME_PYTHON = Path(site.values["RUNNER_SOCKET"]), site.values["RUNTIME_PYTHON"]
+    site.host(*ONLY_SERVES)
+    component = making.homework(tmp_path / "plus-one", queue="gpu")
+    component.check_rows.filter(check_id="plus-one").update(needs_gpu=True)
+    for name in ("ada", "bob"):
+        services.enqueue(submission=making.submission(component, name))
+    rung: list[list[str]] = []
+    for first in (True, False):
+        rung.append([])
+        assert execution.work_once("cpu", "w", ring=rung[-1].append, first=first) is execution.Work.DONE
+    assert rung == [["cpu", "gpu"], ["gpu"]]
+    assert list(Run.objects.order_by("pk").values_list("stage", "state")) == [("smoke", "done")] * 2 + [("grade", "queued")] * 2
+
+
+@pytest.mark.sandbox
+def test_a_homework_loaded_anew_after_a_claim_is_judged_with_its_new_files_alone(
+    site: Site, tmp_path: Path, settings: LazySettings
+) -> None:
+    settings.RUNNER_SOCKET, settings.RUNTIME_PYTHON = Path(site.values["RUNNER_SOCKET"]), site.values["RUNTIME_PYTHON"]
+    site.host(*ONLY_SERVES)
+    component = making.homework(tmp_path / "plus-one", hidden=False)
+    first, second = (services.enqueue(submission=making.submission(component, name)) for name in ("ada", "bob"))
+    new = making.homework(tmp_path / "plus-two", course=component.homework.course, checks=making.CHECKS + "# corrected\n", hidden=False)
+
+    def load(_queue: str) -> None:
+        component.check_rows.update(points=8)
+        Homework.objects.filter(pk=component.homework_id).update(bundle=new.homework.bundle)
+
+    assert execution.work_once("cpu", "w", ring=load) is execution.Work.DONE
+    first.refresh_from_db()
+    assert (first.state, first.attempts, first.note) == ("queued", 0, "The homework was loaded anew just now.")
+    for run in (first, second):
+        assert execution.work_once("cpu", "w") is execution.Work.DONE
+        run.refresh_from_db()
+        assert (run.bundle, run.result.points, run.result.max_points) == (new.homework.bundle, Decimal(8), Decimal(8))
+
+
+@pytest.mark.sandbox
 def test_a_machine_whose_storage_goes_away_takes_no_run_until_it_is_back(site: Site, tmp_path: Path, settings: LazySettings) -> None:
     settings.RUNNER_SOCKET, settings.RUNTIME_PYTHON = Path(site.values["RUNNER_SOCKET"]), site.values["RUNTIME_PYTHON"]
     site.host(*ONLY_SERVES)
@@ -335,7 +375,7 @@ def test_a_machine_whose_storage_goes_away_takes_no_run_until_it_is_back(site: S
 
     problem = f"The storage {store} does not hold the site's files: mount it there."
     try:
-        assert execution.work_once("cpu", "w", more=unmount) is execution.Work.DONE  # it was claimed by then
+        assert execution.work_once("cpu", "w", ring=unmount) is execution.Work.DONE  # it was claimed by then
         assert list(Run.objects.filter(pk=first.pk).values_list("state", "attempts", "note")) == [("queued", 0, problem)]
         assert execution.work_once("cpu", "w") is execution.Work.UNAVAILABLE
         eventually(lambda: RunnerHost.objects.get().refusal == problem, "the runner host says so")

@@ -428,6 +428,15 @@ def test_a_passed_smoke_check_is_shown_as_what_it_is(component: Component, clien
     assert "4 of 10" not in page
 
 
+def test_stopping_a_smoke_check_that_has_just_passed_stops_the_run_it_was_for(component: Component) -> None:
+    made = making.submission(checked(component))
+    shown_to_its_student = services.enqueue(submission=made)
+    smoked(SMOKED)
+    assert services.cancel(run=shown_to_its_student, by=made.enrollment)
+    assert list(made.runs.order_by("pk").values_list("stage", "state")) == [("smoke", "done"), ("grade", "cancelled")]
+    assert not services.cancel(run=shown_to_its_student, by=made.enrollment)
+
+
 @pytest.mark.parametrize("kind", ["ok", "student"])
 def test_no_gpu_is_taken_by_what_would_not_run_there(component: Component, kind: Literal["ok", "student"], client: Client) -> None:
     made = making.submission(checked(component))

@@ -184,7 +184,7 @@ def poll(queue: str, slot: str, begin: Iterable[threading.Event], stop: threadin
         try:
             close_old_connections()
             least = settings.RUN_POLL_SECONDS
-            work = execution.work_once(queue, worker, slot=slot, min_age=least, more=tasks.ring_soon, stopping=stop)
+            work = execution.work_once(queue, worker, slot=slot, min_age=least, ring=tasks.ring_soon, stopping=stop)
         except (DatabaseError, InterfaceError) as error:
             log.warning("Queue %s: the database does not answer: %s", queue, error)
             connection.close()
