@@ -7,6 +7,7 @@ the statement then matches no row.
 """
 
 import json
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta, timezone
 from typing import Any
@@ -38,15 +39,16 @@ class _SlotGoneError(Exception):
     """It was taken out of use just now."""
 
 
-def claim(queue: str, worker: str, *, slot: str = "", min_age: float = 0) -> Claimed | None:
+def claim(queue: str, worker: str, *, slot: str = "", min_age: float = 0, lacking: Collection[str] = ()) -> Claimed | None:
     """Take the run whose turn it is, of those claimable for `min_age` seconds. Nobody else gets it while the lease is kept.
 
+    Without those whose runtime is one of `lacking`: the machine does not have it.
     Of `queue`; for a GPU slot (its UUID), of all queues that it serves, and only while the slot is free. Nothing while staff pause them.
     """
     if turns.pool(queue) == "gpu" and not slot:
         return None  # a worker without a slot has no GPU to give
     try:
-        taken = _claim(queue, worker, slot, timedelta(seconds=min_age))
+        taken = _claim(queue, worker, slot, timedelta(seconds=min_age), lacking)
     except _SlotGoneError:
         return None
     if not taken:
@@ -56,9 +58,9 @@ def claim(queue: str, worker: str, *, slot: str = "", min_age: float = 0) -> Cla
 
 
 @transaction.atomic
-def _claim(queue: str, worker: str, slot: str, min_age: timedelta) -> list[statements.Row]:
+def _claim(queue: str, worker: str, slot: str, min_age: timedelta, lacking: Collection[str]) -> list[statements.Row]:
     """The run's row, if there is one."""
-    now, line = _look(queue, slot, min_age)
+    now, line = _look(queue, slot, min_age, lacking)
     for turn in line:
         need = _need(turn, now) if slot and turn.purpose != Purpose.RERUN else None
         if need and not need.left.serves(need.seconds):
@@ -77,14 +79,14 @@ SELECT set_config('idle_in_transaction_session_timeout', %s, true), set_config('
 """
 
 
-def _look(queue: str, slot: str, min_age: timedelta) -> tuple[datetime, list[Waiting]]:
+def _look(queue: str, slot: str, min_age: timedelta, lacking: Collection[str]) -> tuple[datetime, list[Waiting]]:
     """Alone from here on: the moment, and who waits; nobody while the queue is paused or the slot is not to be given out."""
     if connection.vendor == "postgresql":
         [(*_, moment)] = statements.ask(_ALONE, [f"{round(settings.RUN_LEASE_SECONDS * 1000)}ms", _LOCK, turns.pool(queue)])
         now = as_now(moment)
     else:
         now = database_now()  # its one writer is alone anyway
-    return now, queueing.in_order(*turns.heads(queue, slot, min_age))
+    return now, queueing.in_order(*turns.heads(queue, slot, min_age, lacking))
 
 
 @dataclass(frozen=True)

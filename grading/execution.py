@@ -32,6 +32,7 @@ from grading.jobs import HomeworkChangedError, LoadError, RuntimeNotReadyError, 
 from grading.models import (
     Check,
     Component,
+    GpuSlot,
     OutputFile,
     QueueShare,
     Run,
@@ -179,7 +180,6 @@ def sweep() -> list[str]:
                 _note(held, held.token, RunIncident.Kind.EXPIRED)
                 _return(held, f"{held.worker} stopped answering.", counts=True)
     for queue in Run.objects.filter(state__in=_WAITING).order_by().values_list("queue", flat=True).distinct():
-        sort_by_runtime(queue)
         _say_whether_served(queue)
     claimable = Run.objects.filter(state=Run.State.QUEUED, not_before__lte=now)
     return list(claimable.order_by().values_list("queue", flat=True).distinct())
@@ -190,17 +190,29 @@ def waits(queue: str) -> bool:
     return Run.objects.filter(queue=queue, state=Run.State.QUEUED, not_before__lte=database_now()).exists()
 
 
-def sort_by_runtime(queue: str) -> None:
-    """Set the runs apart whose runtime is still being prepared, and bring back those whose runtime is there."""
+def sort_by_runtime(queue: str) -> list[str]:
+    """Bring back the runs of a queue that this machine serves whose runtime is there, and set those apart whose runtime no machine has that
+    answers. Returns the runtimes that runs wait for and this machine lacks.
+    """
     waiting = Run.objects.filter(queue=queue, state__in=_WAITING)
+    lacking = []
     for name in waiting.order_by().values_list("component__runtime", flat=True).distinct():
         of_runtime = Run.objects.filter(queue=queue, component__runtime=name)
         found = find_runtime(name)
         if isinstance(found, runtimes.Ready):
             of_runtime.filter(state=Run.State.WAITING_RUNTIME).update(state=Run.State.QUEUED, note="")
-        else:
+            continue
+        lacking.append(name)
+        if not _has_runtime(queue, name):
             behind = of_runtime.filter(state__in=_WAITING).exclude(state=Run.State.WAITING_RUNTIME, note=found.status.message)
             behind.update(state=Run.State.WAITING_RUNTIME, note=found.status.message)
+    return lacking
+
+
+def _has_runtime(queue: str, name: str) -> bool:
+    """Whether a machine that serves the queue has said lately that it has the runtime."""
+    alive = RunnerHost.objects.filter(seen_at__gt=database_now() - UNSERVED_AFTER, refusal="")
+    return any(queue in host.queues and name in host.runtimes for host in alive)
 
 
 def ready_runtimes(queues: list[str]) -> list[runtimes.Runtime]:
@@ -211,9 +223,10 @@ def ready_runtimes(queues: list[str]) -> list[runtimes.Runtime]:
 
 
 def report(name: str, queues: list[str], *, tier: str, memory_guard: str = "", refusal: str = "") -> None:
-    """Note that the runner host `name` is there, what it serves and how, and whether it can run anything (`refusal` empty)."""
+    """Note that this machine's runner host is there, what it serves and how, and whether it can run anything (`refusal` empty)."""
     now = database_now()
-    values = {"queues": queues, "tier": tier, "memory_guard": memory_guard, "refusal": refusal, "seen_at": now}
+    installed = [runtime.name for runtime in ready_runtimes(queues)]
+    values = {"queues": queues, "tier": tier, "memory_guard": memory_guard, "refusal": refusal, "runtimes": installed, "seen_at": now}
     RunnerHost.objects.update_or_create(name=name, defaults=values, create_defaults={**values, "started_at": now})
 
 
@@ -250,8 +263,8 @@ def work_once(
     if reason:
         log.warning("Queue %s%s is left alone: %s", queue, f", slot {slot}" if slot else "", reason)
         return Work.UNAVAILABLE
-    sort_by_runtime(queue)
-    claimed = claim(queue, worker, slot=slot, min_age=min_age)
+    lacking = {name for served in _served(queue, slot) for name in sort_by_runtime(served)}
+    claimed = claim(queue, worker, slot=slot, min_age=min_age, lacking=lacking)
     if claimed is None:
         return Work.IDLE
     if first and waits(queue):
@@ -265,6 +278,12 @@ def work_once(
     if claimed.run.stage == Run.Stage.SMOKE:
         ring(claimed.run.component.queue)
     return Work.DONE
+
+
+def _served(queue: str, slot: str) -> list[str]:
+    """The queues that are claimed from."""
+    kinds = GpuSlot.objects.filter(uuid=slot).values_list("kind", flat=True) if slot else ()
+    return [queue, *(f"{turns.pool(queue)}.{kind}" for kind in kinds)]
 
 
 class _Keeper(threading.Thread):
@@ -487,7 +506,7 @@ def _say_whether_served(queue: str) -> None:
         Run.objects.filter(queue=queue, state__in=_WAITING, note__startswith=UNSERVED).update(note="")
         return
     if why:
-        behind.filter(state=Run.State.QUEUED).exclude(note=f"{UNSERVED}: {why}.").update(note=f"{UNSERVED}: {why}.")
+        behind.exclude(note=f"{UNSERVED}: {why}.").update(note=f"{UNSERVED}: {why}.")
         return
     refusing = next((host for host in serving if host.seen_at > now - UNSERVED_AFTER), None)
     if refusing is not None:
@@ -496,4 +515,4 @@ def _say_whether_served(queue: str) -> None:
         note = f"{UNSERVED} since {serving[0].seen_at:%Y-%m-%d %H:%M} UTC."
     else:
         note = f"{UNSERVED}: none serves the queue “{queue}”."
-    behind.filter(state=Run.State.QUEUED).exclude(note=note).update(note=note)
+    behind.exclude(note=note).update(note=note)

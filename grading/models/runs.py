@@ -350,6 +350,7 @@ class RunnerHost(models.Model):
     tier = models.CharField(max_length=40, blank=True, help_text="The kind of sandbox; empty when none holds.")
     memory_guard = models.CharField(max_length=40, blank=True, help_text="What bounds the memory of a run.")
     refusal = models.TextField(blank=True, help_text="Why it runs nothing, and what would help.")
+    runtimes: "models.JSONField[list[str], list[str]]" = models.JSONField(default=list, help_text="Those that are installed there.")
     started_at = models.DateTimeField()
     seen_at = models.DateTimeField()
 

@@ -143,9 +143,6 @@ def waits(runs: Iterable[Run], zone: ZoneInfo) -> dict[int, Wait]:
 
 def _explain(run: Run, zone: ZoneInfo, here: Scene, turn: turns.Turn | None) -> tuple[WaitKind, str]:
     now, yours = here.now, "Your lab run" if run.lab_id else "Your hand-in"
-    if run.state == Run.State.WAITING_RUNTIME:
-        name = {"torch": "PyTorch"}.get(run.component.runtime, run.component.runtime)
-        return "runtime", f"Preparing the {name} runtime. {yours} is safe and runs by itself when it is ready."
     if run.not_before > now and run.short_of_minutes:
         monday = run.not_before.astimezone(zone)
         used_up = f"Your GPU minutes of this week are used up. It runs by itself from {monday:%a %d %b} on, or when staff grant more."
@@ -167,6 +164,9 @@ def _explain(run: Run, zone: ZoneInfo, here: Scene, turn: turns.Turn | None) -> 
             "refused",
             f"The runner cannot run anything at the moment; the staff see why. {safe}",
         )
+    if run.state == Run.State.WAITING_RUNTIME:
+        name = {"torch": "PyTorch"}.get(run.component.runtime, run.component.runtime)
+        return "runtime", f"Preparing the {name} runtime. {yours} is safe and runs by itself when it is ready."
     if turns.pool(run.queue) == "gpu" and (why := slots.out_of_use(run.queue, here.slots, now)):
         return "unserved", f"{why[0].upper()}{why[1:]}; the staff see which and why. {safe}"
     if run.attempts:

@@ -48,17 +48,20 @@ def numbers(queue: str) -> tuple[int, int]:
     return sum(counted.values()), at_work
 
 
-def heads(queue: str, slot: str, min_age: timedelta) -> tuple[list[Waiting], dict[int, Account]]:
+def heads(queue: str, slot: str, min_age: timedelta, lacking: Collection[str] = ()) -> tuple[list[Waiting], dict[int, Account]]:
     """Of everybody the run that would be claimed, among those claimable for `min_age`, and what they have used.
 
     In `queue`, or in all that the GPU slot (its UUID) serves; without those that have failed there by our fault, while they have another
-    slot to go to. Nobody while the queue is paused, or the slot is not to be given out. One statement, which goes from person to person in
-    the index of what waits: its cost is theirs, and not that of the runs that wait or have ended.
+    slot to go to, and without those whose runtime is `lacking` here. Nobody while the queue is paused, or the slot is not to be given
+    out. One statement, which goes from person to person in the index of what waits: its cost is theirs, and not that of the runs that
+    wait or have ended.
     """
     name = pool(queue)
     (before, at), (seen_after, seen) = now_in_sql(-min_age), now_in_sql(-SILENT_AFTER)
     starts, whose = (_STARTS_OF_SLOT.format(seen_after=seen_after), [slot, seen]) if slot else (_STARTS, [queue])
     elsewhere, which = (_ELSEWHERE.format(seen_after=seen_after), [slot, seen]) if slot else ("", [])
+    if lacking:
+        elsewhere, which = elsewhere + _LACKING.format(", ".join(["%s"] * len(lacking))), [*which, *lacking]
     # The one knows no lateral joins, the other would read the whole table for the join by id.
     form, wanted = _LATERAL if connection.vendor == "postgresql" else _BY_ID
     following = form.format(_FOLLOWING.format(wanted=wanted, before=before, elsewhere=elsewhere))
@@ -91,6 +94,9 @@ AND NOT (
         AND NOT EXISTS (SELECT 1 FROM grading_slotfailure AS failure WHERE failure.run_id = grading_run.id AND failure.slot_id = other.id)
     )
 )
+"""
+_LACKING = """
+AND NOT EXISTS (SELECT 1 FROM grading_component AS component WHERE component.id = grading_run.component_id AND component.runtime IN ({}))
 """
 _FOLLOWING = """
 SELECT {wanted} FROM grading_run

@@ -12,7 +12,7 @@ from pytest_django import DjangoAssertNumQueries
 from courseapp import clock
 from courseapp.models import Role
 from grading import claims, execution, slots
-from grading.models import Component, QueueShare, Run, RunResult
+from grading.models import Component, QueueShare, Run, RunnerHost, RunResult
 from grading.policy import queueing
 from grading.queries import runs as queries
 from grading.runner.devices import Device
@@ -296,12 +296,44 @@ def test_a_run_waits_for_a_runtime_that_is_not_there(component: Component, setti
     component.runtime = "made-up"
     component.save()
     run = making.run(making.submission(component))
+    execution.report("here", ["cpu"], tier="namespaces")
+    assert execution.sort_by_runtime("cpu") == ["made-up"]
     assert execution.sweep() == []
     run.refresh_from_db()
     assert run.state == "waiting_runtime"
     assert run.note.startswith("There is no runtime “made-up”.")
     assert claims.claim("cpu", "w") is None
-    assert queries.wait(run, component.homework.course.zone) is not None
+    found = queries.wait(run, component.homework.course.zone)
+    assert found is not None
+    assert (found.kind, found.message.split(". ")[0]) == ("runtime", "Preparing the made-up runtime")
+    with clock.shifted(timedelta(seconds=40)):
+        execution.sweep()
+        found = queries.wait(run, component.homework.course.zone)
+    assert found is not None
+    assert found.message.startswith("No runner answers since ")
+    assert Run.objects.get().note.startswith("No runner answers since ")
+
+
+def test_a_machine_without_a_runtime_leaves_its_runs_to_those_that_have_it(component: Component, settings: LazySettings) -> None:
+    """Also one that only sweeps, and has no runtime to look for."""
+    settings.RUNTIME_PYTHON = ""
+    component.runtime = "made-up"
+    component.save()
+    run = making.run(making.submission(component))
+    other = making.run(making.submission(making.homework(Path(settings.DATA_DIR) / "other", course=component.homework.course), "bob"))
+    execution.report("there", ["cpu"], tier="namespaces")
+    RunnerHost.objects.update(runtimes=["made-up", "torch"])
+    assert execution.sweep() == ["cpu"]
+    assert "made-up" in execution.sort_by_runtime("cpu")
+    run.refresh_from_db()
+    assert run.state == "queued"
+    claimed = claims.claim("cpu", "w", lacking=["made-up"])
+    assert claimed is not None
+    assert claimed.run == other
+    assert claims.claim("cpu", "w", lacking=["made-up"]) is None
+    claimed = claims.claim("cpu", "w", lacking=["julia"])
+    assert claimed is not None
+    assert claimed.run == run
 
 
 def test_enqueue_needs_files_and_checks(component: Component) -> None:

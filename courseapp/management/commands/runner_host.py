@@ -148,6 +148,8 @@ def look_after(host: Host, served: list[str], stop: threading.Event, driver: str
         try:
             close_old_connections()
             report(host, served, driver)
+            for queue in served:
+                execution.sort_by_runtime(queue)
             for queue in execution.sweep():
                 tasks.ring_soon(queue)
         except (DatabaseError, InterfaceError) as error:
