@@ -186,9 +186,9 @@ class RunShape(Shape):
     open = serializers.BooleanField(source="run.is_open", help_text="True while it waits or runs.")
     queue = serializers.CharField(source="run.queue")
     created_at = serializers.DateTimeField(source="run.created_at")
-    finished_at = serializers.DateTimeField(source="run.finished_at", allow_null=True)
+    finished_at = serializers.DateTimeField(source="run.ended_at", allow_null=True, help_text="In whole seconds.")
     sentence = serializers.CharField(source="running.sentence", default="", help_text="Why it waits, or how far it is.")
-    checks_done = serializers.IntegerField(source="running.done", default=0)
+    checks_done = serializers.IntegerField(source="running.done", default=0, help_text="Hidden ones are counted when all are through.")
     checks_total = serializers.IntegerField(source="running.total", default=0)
 
 

@@ -1,5 +1,7 @@
 """The queue of record. A broker may lose or double a message; a row here is claimed once and ends once."""
 
+from datetime import datetime
+
 from django.db import models
 
 from courseapp.fields import DigestField
@@ -133,6 +135,11 @@ class Run(models.Model):
     @property
     def is_open(self) -> bool:
         return self.state in self.OPEN
+
+    @property
+    def ended_at(self) -> datetime | None:
+        """When it ended, as people are told: by parts of a second, code in a hidden check could say what it saw."""
+        return self.finished_at and self.finished_at.replace(microsecond=0)
 
     @property
     def owner_id(self) -> int:

@@ -202,7 +202,7 @@ def _by_hand(submission: Submission) -> list[dict[str, Any]]:
 
 
 def _run(run: Any) -> dict[str, Any] | None:
-    return {"state": run.state, "queued_at": run.created_at, "finished_at": run.finished_at} if run else None
+    return {"state": run.state, "queued_at": run.created_at, "finished_at": run.ended_at} if run else None
 
 
 def _result(card: ResultCard | None, how: How | None, *, earlier: bool) -> dict[str, Any] | None:

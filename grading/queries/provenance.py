@@ -69,7 +69,7 @@ def how_it_was_run(result: RunResult, viewer: Viewer) -> How:
     took = duration(seconds) if viewer.staff else f"at most {seconds} s"
     durations = _numbers(values.get("durations"))
     facts = [
-        Fact("Ended" if run.lab_id else "Judged", at=run.finished_at),
+        Fact("Ended" if run.lab_id else "Judged", at=run.ended_at),
         Fact("Took", took),
         Fact("Runtime", str(values.get("runtime", "")), str(values.get("runtime_digest", ""))),
         Fact("Autograder", digest=autograder),

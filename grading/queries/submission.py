@@ -198,7 +198,8 @@ def running(run: Run, reader: Enrollment) -> dict[str, Any]:
     if progress.get("check"):
         sentence = f"{sentence} Now: {progress['check']}."
     if progress.get("total"):
-        sentence = f"{sentence} {progress['done']} of {progress['total']} checks are through."
+        together = "; the hidden ones are told together" if progress.get("stage") == "hidden" else ""
+        sentence = f"{sentence} {progress['done']} of {progress['total']} checks are through{together}."
     return {
         "title": _where(run),
         "total": progress.get("total", 0),

@@ -182,10 +182,11 @@ class GradedRun(Run):
         if event == "student":
             self._hand_over(hidden=bool(header["hidden"]))
         elif event == "begin":
-            self._stage = "hidden" if header["hidden"] else "visible"
+            before, self._stage = self._stage, "hidden" if header["hidden"] else "visible"
             self._marks.setdefault(self._stage, time.monotonic() - self._started)
             self._now = header["check"]
-            self._progress()
+            if self._stage != "hidden" or before != "hidden":
+                self._progress()
         elif event == "result":
             self._take_result(header)
         elif event == "ended":
@@ -263,7 +264,8 @@ class GradedRun(Run):
         )
         if header["assignment"]:
             self.assignment.append(f"{spec.id}: {header['staff']}")
-        self._progress()
+        if spec.visibility == "visible":
+            self._progress()
 
     def _judged(self) -> Outcome:
         for student in self.students.values():

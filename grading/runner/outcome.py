@@ -112,6 +112,8 @@ class Outcome:
 class Progress:
     """Where a run is: `done` of `total` checks are through, `check` is the title of the one at work (empty for a hidden one).
 
+    Hidden ones are not counted before all are through.
+
     `output` is what the visible checks' student processes printed since the last progress; all of a run's, put together, are the
     outcome's. `curves` are `Curves.to_json()` of all that was printed up to here.
     """

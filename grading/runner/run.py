@@ -317,7 +317,11 @@ class Run(abc.ABC):
         title = self._specs[self._now].title if self._stage == "visible" else ""
         printed = plain(self._decoder.decode(bytes(self.output[self._told :]), final=last))
         self._told, self._lines_told = len(self.output), self.curves.lines
-        self.on_progress(Progress(self._stage, len(self.results), len(self._specs), title, printed, self.curves.to_json()))
+        self.on_progress(Progress(self._stage, self._through(), len(self._specs), title, printed, self.curves.to_json()))
+
+    def _through(self) -> int:
+        """How many checks are through, as far as anybody is told: when a hidden one ends, the student's code could set by what it saw."""
+        return len(self.results) if self._done else sum(result.visibility == "visible" for result in self.results.values())
 
     def _outcome(self, kind: Kind, message: str, staff_message: str) -> Outcome:
         results = tuple(self.results.get(spec.id) or _not_run(spec) for spec in self.job.checks)

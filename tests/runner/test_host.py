@@ -39,17 +39,14 @@ def test_a_correct_hand_in_gets_all_points(judge: Judge, runtime: Runtime) -> No
     assert Outcome.from_json(outcome.to_json()) == outcome
 
 
-def test_progress_names_visible_checks_only(host: Host, runtime: Runtime) -> None:
+def test_progress_tells_of_visible_checks_only(host: Host, runtime: Runtime) -> None:
     seen: list[Progress] = []
     host.run(job(CORRECT, runtime), on_progress=seen.append)
     assert [(progress.stage, progress.done, progress.check) for progress in seen] == [
         ("starting", 0, ""),
         ("visible", 0, "Twice"),
         ("visible", 1, "Twice"),
-        ("hidden", 1, ""),
-        ("hidden", 2, ""),
-        ("hidden", 2, ""),
-        ("hidden", 3, ""),
+        ("hidden", 1, ""),  # and no more: code in a hidden check could say what it saw by when it ends
     ]
 
 

@@ -48,7 +48,7 @@ def test_a_job_runs_over_the_socket(served: Path, runtime: Runtime) -> None:
     seen: list[Progress] = []
     outcome = client.run_job(served, job(CORRECT, runtime), seen.append)
     assert (outcome.kind, outcome.points) == ("ok", Decimal(10))
-    assert (seen[0].stage, seen[-1].stage, seen[-1].done) == ("starting", "hidden", 3)
+    assert (seen[0].stage, seen[-1].stage, seen[-1].done) == ("starting", "hidden", 1)
 
 
 def test_no_text_of_a_hand_in_is_too_long_for_an_answer() -> None:
