@@ -225,7 +225,7 @@ def ready_runtimes(queues: list[str]) -> list[runtimes.Runtime]:
 def report(name: str, queues: list[str], *, tier: str, memory_guard: str = "", refusal: str = "") -> None:
     """Note that this machine's runner host is there, what it serves and how, and whether it can run anything (`refusal` empty)."""
     now = database_now()
-    installed = [runtime.name for runtime in ready_runtimes(queues)]
+    installed = [known for known in runtimes.known() if isinstance(find_runtime(known), runtimes.Ready)]
     values = {"queues": queues, "tier": tier, "memory_guard": memory_guard, "refusal": refusal, "runtimes": installed, "seen_at": now}
     RunnerHost.objects.update_or_create(name=name, defaults=values, create_defaults={**values, "started_at": now})
 

@@ -24,6 +24,7 @@ class HostLine:
     queues: tuple[str, ...]
     tier: str
     memory_guard: str
+    runtimes: tuple[str, ...]
     refusal: str
     seen_at: datetime
 
@@ -50,4 +51,4 @@ def hosts(queues: Collection[str]) -> Hosts:
 
 def _line(host: RunnerHost, now: datetime) -> HostLine:
     state: HostState = "silent" if host.seen_at <= now - HOST_SILENT_AFTER else "refusing" if host.refusal else "serving"
-    return HostLine(host.name, state, tuple(host.queues), host.tier, host.memory_guard, host.refusal, host.seen_at)
+    return HostLine(host.name, state, tuple(host.queues), host.tier, host.memory_guard, tuple(host.runtimes), host.refusal, host.seen_at)

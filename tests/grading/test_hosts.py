@@ -12,7 +12,7 @@ from courseapp import clock
 from courseapp.management.commands import runner_host
 from courseapp.models import Enrollment, Role
 from grading import execution
-from grading.models import Homework
+from grading.models import Homework, RunnerHost
 from grading.queries import runs as run_queries
 from grading.queries.hosts import GONE_AFTER, hosts
 from grading.runner.host import Host
@@ -64,8 +64,10 @@ def test_a_queue_is_served_by_a_host_that_was_seen_lately_and_does_not_refuse() 
 
 def test_staff_see_each_host_quietly_while_all_is_well(homework: Homework) -> None:
     serving("runner-7", "cpu", "gpu")
-    text = today(homework, Role.GRADER)
-    assert "Runner host runner-7 (cpu, gpu): sandbox namespaces, memory by cgroup v2; seen <time" in text
+    for runtimes, words in ((["torch"], "with torch"), ([], "without a runtime yet")):
+        RunnerHost.objects.update(runtimes=runtimes)
+        text = today(homework, Role.GRADER)
+        assert f"Runner host runner-7 (cpu, gpu): sandbox namespaces, memory by cgroup v2, {words}; seen <time" in text
     assert "is run at the moment" not in text
 
 
