@@ -82,7 +82,7 @@ def heartbeat(run: Run, token: int, progress: Progress | None) -> bool:
 def finish(run: Run, token: int, outcome: Outcome) -> bool:
     """Write the run's one result and end it; a failure of ours is given back instead. False: fenced, nothing was written."""
     if outcome.kind == "system":
-        return give_back(run, token, outcome.staff_message or outcome.message)
+        return give_back(run, token, outcome.staff_message or outcome.message, counts=outcome.started, refused=not outcome.started)
     outcome = _with_kept_files(outcome)
     with transaction.atomic():
         if run.stage == Run.Stage.SMOKE:  # of two that end at once, the second sees the run that the first has queued
@@ -142,16 +142,16 @@ def line_up(submission: Submission) -> Run.Purpose:
     return Run.Purpose.SUPERSEDED if newer.exists() else Run.Purpose.HAND_IN
 
 
-def give_back(run: Run, token: int, reason: str, *, counts: bool = True) -> bool:
+def give_back(run: Run, token: int, reason: str, *, counts: bool = True, refused: bool = False) -> bool:
     """Return a run that we could not judge: it waits for another try, or has failed after the last one. False: fenced.
 
-    `counts=False` for an orderly stop, which says nothing about the run.
+    `counts=False` for an orderly stop, which says nothing about the run, and where its slot has `refused` it, which says nothing either.
     """
     with transaction.atomic():
         held = _held(run, token).select_for_update().first()
         if held is None:
             return _fenced(run, token)
-        _return(held, reason, counts=counts)
+        _return(held, reason, counts=counts, refused=refused)
     return True
 
 
@@ -402,7 +402,7 @@ def _held(run: Run, token: int) -> "models.QuerySet[Run]":
     return Run.objects.filter(pk=run.pk, token=token, state=Run.State.RUNNING)
 
 
-def _return(held: Run, reason: str, *, counts: bool) -> None:
+def _return(held: Run, reason: str, *, counts: bool, refused: bool = False) -> None:
     held.attempts += counts
     if held.attempts >= MAX_ATTEMPTS:
         of_lab = held.lab_id is not None
@@ -413,13 +413,14 @@ def _return(held: Run, reason: str, *, counts: bool) -> None:
         _end(held, Run.State.FAILED, f"Failed {held.attempts} times, last: {reason}")
         return
     charge(held, database_now(), ours=True)
-    if counts and held.slot_id is not None:
+    goes_elsewhere = counts or refused
+    if goes_elsewhere and held.slot_id is not None:
         SlotFailure.objects.get_or_create(run=held, slot_id=held.slot_id)
     held.state = Run.State.QUEUED
     held.lease_until = None
     held.progress = {}
     held.note = f"Try {held.attempts} of {MAX_ATTEMPTS} failed: {reason}" if counts else reason
-    held.not_before = database_now() + (BACKOFF[held.attempts - 1] if counts else timedelta(0))
+    held.not_before = database_now() + (BACKOFF[max(held.attempts - 1, 0)] if goes_elsewhere else timedelta(0))
     held.save(update_fields=["state", "lease_until", "progress", "note", "not_before", "attempts"])
 
 

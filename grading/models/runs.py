@@ -211,7 +211,7 @@ class GpuSlot(models.Model):
 
 
 class SlotFailure(models.Model):
-    """A run failed on a slot by our fault: its next try goes to another, while there is one. Append-only."""
+    """A run failed on a slot by our fault, or was refused by it: its next try goes to another, while there is one. Append-only."""
 
     run = models.ForeignKey(Run, models.CASCADE, related_name="slot_failures")
     slot = models.ForeignKey(GpuSlot, models.CASCADE, related_name="+")

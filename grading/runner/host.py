@@ -7,7 +7,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from grading.runner import devices, messages, tiers
 from grading.runner.devices import Device, DeviceError
 from grading.runner.graded import GradedRun
 from grading.runner.interpreter import exposed, inspect_interpreter
-from grading.runner.job import Job
+from grading.runner.job import Cancelled, Job
 from grading.runner.outcome import Outcome, Progress
 from grading.runner.protocol import ProtocolError
 from grading.runner.runtimes import Runtime
@@ -23,9 +23,14 @@ from grading.runner.script import ScriptRun
 from grading.runner.tiers import Refused
 from grading.runner.zygote import LaunchError, WarmUpError
 
-HELD_S = 10.0  # for the job before to let go
 COMES_BACK_S = 10.0
+KILLED_S = 10.0
+HELD_S = KILLED_S + COMES_BACK_S + devices.QUERY_S  # all that the job before may take to let go
 ERRORS = "{count} errors of its memory could not be corrected. Reset it (nvidia-smi --gpu-reset --id={uuid}) or restart the machine."
+
+
+class _NotGivenError(DeviceError):
+    """A GPU is not given to a job that has asked for it, which has no process yet."""
 
 
 @dataclass
@@ -107,14 +112,16 @@ class Host:
         try:
             if fault := exposed(inspect_interpreter(job.runtime.python), self._private):
                 return _system(job, fault)
-            with self._held(job.device) as hold:
-                say, cancel = on_progress or (lambda _progress: None), cancelled or threading.Event()
+            say, cancel = on_progress or (lambda _progress: None), cancelled or threading.Event()
+            with self._held(job.device, cancel) as hold:
                 kind = ScriptRun if job.script else GradedRun
                 with kind(job, self._factory, self.tier, say, cancel, hold.device) as run:
                     outcome = run.execute()
             # Only what is seen from outside counts: the student's process may say what it likes of the GPU.
             lost = outcome.kind != "ok" or outcome.points < outcome.max_points
             return _system(job, hold.failure) if hold.failure and lost else outcome
+        except _NotGivenError as error:
+            return replace(_system(job, str(error)), started=False)
         except (LaunchError, WarmUpError, DeviceError) as error:
             return _system(job, str(error))
         except (OSError, subprocess.SubprocessError, ProtocolError) as error:
@@ -124,24 +131,24 @@ class Host:
                 self._running -= 1
 
     @contextlib.contextmanager
-    def _held(self, uuid: str) -> Iterator[_Hold]:
-        """Have a GPU for oneself, by the machine's lock: whatever rows and workers say. Raises DeviceError."""
+    def _held(self, uuid: str, cancelled: threading.Event) -> Iterator[_Hold]:
+        """Have a GPU for oneself, by the machine's lock: whatever rows and workers say. Raises DeviceError, Cancelled."""
         hold = _Hold(self.devices.get(uuid))
         if not uuid:
             yield hold
             return
         if hold.device is None:
             raise DeviceError(f"this machine has no GPU {uuid}")
-        with self._lock_file(uuid):
+        with self._lock_file(uuid, cancelled):
             if fault := self.faults.get(uuid):
-                raise DeviceError(fault)
+                raise _NotGivenError(fault)
             try:
                 yield hold
             finally:
                 hold.failure = self._look_at(hold.device)
 
     @contextlib.contextmanager
-    def _lock_file(self, uuid: str) -> Iterator[None]:
+    def _lock_file(self, uuid: str, cancelled: threading.Event) -> Iterator[None]:
         assert self._locks is not None
         self._locks.mkdir(mode=0o700, parents=True, exist_ok=True)
         with (self._locks / f"{uuid}.lock").open("w") as file:
@@ -151,8 +158,9 @@ class Host:
                     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except BlockingIOError:
                     if time.monotonic() > deadline:
-                        raise DeviceError(f"the GPU {uuid} is still held by an earlier job") from None
-                    time.sleep(0.02)
+                        raise _NotGivenError(f"the GPU {uuid} is still held by an earlier job") from None
+                    if cancelled.wait(0.02):
+                        raise Cancelled from None
                 else:
                     break
             self._in_use.add(uuid)

@@ -42,6 +42,7 @@ class Outcome:
     instructor's checks failed. system: ours; never graded, never costs an attempt.
     `output` is what the visible checks' student process printed, capped, decoded with replacement: escape it on display. `files` are what
     it left behind, and `files_dropped` says what was not kept. As JSON the outcome names the files; their content is `payload`, beside it.
+    `started` is False for one of ours that had no process yet: its GPU was not given to it.
     """
 
     kind: Kind
@@ -55,6 +56,7 @@ class Outcome:
     provenance: Mapping[str, object] = field(default_factory=dict)
     files: tuple[OutputFile, ...] = ()
     files_dropped: tuple[str, ...] = ()
+    started: bool = True
 
     def passes_any(self, ids: Collection[str]) -> bool:
         """Whether one of these checks has passed."""
@@ -75,6 +77,7 @@ class Outcome:
             "message": self.message,
             "staff_message": self.staff_message,
             "provenance": dict(self.provenance),
+            "started": self.started,
         } | self._files_json()
 
     def _files_json(self) -> dict[str, Any]:
@@ -105,6 +108,7 @@ class Outcome:
             provenance=data["provenance"],
             files=tuple(files),
             files_dropped=tuple(data.get("files_dropped", ())),
+            started=data.get("started", True),
         )
 
 

@@ -1,10 +1,12 @@
 """GPU slots and minutes: one run at a time on each, never more than there are, and nobody pays for our failures."""
 
+import fcntl
 import re
 import subprocess
 import sys
 import threading
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
@@ -25,6 +27,7 @@ from grading import claims, execution, slots
 from grading.models import Component, CoursePolicy, GpuGrant, GpuSlot, GpuUse, QueueShare, Run, RunnerHost, Submission
 from grading.queries import runs as queries
 from grading.queries.budget import budget, monday, too_long
+from grading.runner import host as runner_host
 from grading.runner import server
 from grading.runner.devices import Device
 from grading.runner.host import Host
@@ -33,7 +36,7 @@ from grading.services import queue
 from grading.services import runs as services
 from tests.grading import making
 from tests.grading.site import Site, children
-from tests.patience import eventually
+from tests.patience import PATIENCE_S, eventually
 from tests.runner.driver import driver
 from tests.runner.test_devices import FIRST, SECOND, TWO
 
@@ -549,23 +552,82 @@ def test_two_slots_never_hold_two_living_children(site: Site, tmp_path: Path) ->
     eventually(lambda: not GpuSlot.objects.exclude(state="free", run=None).exists(), "both are free again")
 
 
+@contextmanager
+def serving(folder: Path, settings: LazySettings, *gpus: Device) -> Iterator[Host]:
+    """A runner host with these GPUs answers."""
+    settings.RUNNER_SOCKET = folder / "runner.sock"
+    stop, ready = threading.Event(), threading.Event()
+    with closing(Host(gpus=gpus, locks=folder / "locks")) as host:
+        thread = threading.Thread(target=server.serve, args=(host, settings.RUNNER_SOCKET), kwargs={"stop": stop, "ready": ready})
+        thread.start()
+        try:
+            assert ready.wait(PATIENCE_S)
+            yield host
+        finally:
+            stop.set()
+            thread.join()
+
+
 @pytest.mark.sandbox
 def test_a_gpu_that_fails_costs_the_next_in_the_line_no_try(component: Component, settings: LazySettings, tmp_path: Path) -> None:
     """Between two reports the row says that the slot is free; its runner host knows better."""
-    settings.RUNNER_SOCKET = tmp_path / "runner.sock"
     seen(ONE, OTHER)
     run = making.run(making.submission(component), queue="gpu")
-    stop, ready = threading.Event(), threading.Event()
-    with closing(Host(gpus=(replace(ONE, fault="It is lost."), OTHER), locks=tmp_path / "locks")) as host:
-        serving = threading.Thread(target=server.serve, args=(host, settings.RUNNER_SOCKET), kwargs={"stop": stop, "ready": ready})
-        serving.start()
-        try:
-            assert ready.wait(10)
-            assert execution.refusal(ONE.uuid) == "It is lost."
-            assert execution.refusal(OTHER.uuid) == ""
-            assert execution.work_once("gpu", "w", slot=ONE.uuid) is execution.Work.UNAVAILABLE
-        finally:
-            stop.set()
-            serving.join()
+    with serving(tmp_path, settings, replace(ONE, fault="It is lost."), OTHER):
+        assert execution.refusal(ONE.uuid) == "It is lost."
+        assert execution.refusal(OTHER.uuid) == ""
+        assert execution.work_once("gpu", "w", slot=ONE.uuid) is execution.Work.UNAVAILABLE
     run.refresh_from_db()
     assert (run.state, run.attempts, run.token) == ("queued", 0, 0)
+
+
+@pytest.mark.sandbox
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("fault", ["", "9000 MB of its memory are in use 10 s after its last job."], ids=["held", "fails"])
+def test_a_gpu_that_the_run_before_has_not_let_go_of_costs_the_next_no_try(
+    component: Component, settings: LazySettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    """A cancelled run's row is free at once. Its GPU is not, and may be found to have failed when it is."""
+    seen(ONE, OTHER)
+    run = making.run(making.submission(component), queue="gpu")
+    monkeypatch.setattr(runner_host, "HELD_S", 2 * PATIENCE_S if fault else 0.1)
+    (tmp_path / "locks").mkdir()
+    with serving(tmp_path, settings, ONE, OTHER) as host, (tmp_path / "locks" / f"{ONE.uuid}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+
+        def let_go() -> None:
+            eventually(lambda: host.running, "the next one waits for the GPU")
+            host.faults[ONE.uuid] = fault
+            lock.close()
+
+        if fault:
+            threading.Thread(target=let_go).start()
+        assert execution.work_once("gpu", "w", slot=ONE.uuid) is execution.Work.DONE
+        run.refresh_from_db()
+        why = fault or f"the GPU {ONE.uuid} is still held by an earlier job"
+        assert (run.state, run.attempts, run.token, run.note, used(run)) == ("queued", 0, 1, why, [(600, 0)])
+        assert run.not_before > clock.database_now()
+        Run.objects.update(not_before=clock.database_now())
+        refused = execution.Work.UNAVAILABLE if fault else execution.Work.IDLE
+        assert execution.work_once("gpu", "w", slot=ONE.uuid) is refused
+        assert claimed(OTHER).run == run
+
+
+@pytest.mark.django_db
+def test_a_run_that_a_slot_refused_has_all_its_tries_left(component: Component) -> None:
+    """Also where there is no other slot; what was started counts."""
+    seen(ONE)
+    run = making.run(making.submission(component), queue="gpu")
+    for _ in range(execution.MAX_ATTEMPTS):
+        taken = claimed()
+        assert execution.finish(taken.run, taken.token, replace(OURS, started=False))
+        slots.release(ONE.uuid, taken.run)
+        Run.objects.update(not_before=clock.database_now())
+    for attempts in range(1, execution.MAX_ATTEMPTS + 1):
+        taken = claimed()
+        assert execution.finish(taken.run, taken.token, OURS)
+        slots.release(ONE.uuid, taken.run)
+        run.refresh_from_db()
+        assert run.attempts == attempts
+        Run.objects.filter(state="queued").update(not_before=clock.database_now())
+    assert run.state == "failed"

@@ -1,5 +1,8 @@
 """GPUs that are not well: which are given out, and what becomes of a run whose GPU failed. The driver's answers are written here."""
 
+import fcntl
+import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -8,12 +11,16 @@ from pathlib import Path
 
 import pytest
 
+from grading.runner import devices
 from grading.runner import host as host_module
 from grading.runner.devices import MIG_UNSEEN, Device
 from grading.runner.host import Host
+from grading.runner.job import Cancelled
+from grading.runner.outcome import Outcome
 from grading.runner.runtimes import Runtime
 from grading.runner.tiers import Refused
 from tests.conftest import missing
+from tests.patience import PATIENCE_S
 from tests.runner.driver import driver
 from tests.runner.homework import ALL_VISIBLE, CORRECT, QUICK, job
 
@@ -90,5 +97,38 @@ def test_a_run_whose_gpu_failed_is_ours_by_what_the_driver_says_and_not_by_what_
     says(f"{GPU}, 3, 2\n")
     outcome = host.run(claims)
     assert (outcome.kind, outcome.staff_message, host.faults[GPU]) == ("system", ERRORS, ERRORS)
+    assert outcome.started
     refused = host.run(right)
-    assert (refused.kind, refused.staff_message) == ("system", ERRORS)
+    assert (refused.kind, refused.staff_message, refused.started) == ("system", ERRORS, False)
+
+
+@pytest.fixture
+def held(gpus: Callable[[], Host], says: Says, tmp_path: Path) -> Iterator[Host]:
+    """A host whose GPU an earlier job still has."""
+    says(f"{GPU}, 3, 0\n")
+    host = gpus()
+    (tmp_path / "locks").mkdir()
+    with (tmp_path / "locks" / f"{GPU}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield host
+
+
+@pytest.mark.sandbox
+def test_a_job_whose_gpu_is_not_let_go_of_is_not_started(held: Host, runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert host_module.HELD_S > host_module.COMES_BACK_S + devices.QUERY_S  # an earlier job may take that long
+    monkeypatch.setattr(host_module, "HELD_S", 0.1)
+    outcome = held.run(replace(job(CORRECT, runtime), device=GPU))
+    assert (outcome.kind, outcome.started) == ("system", False)
+    assert outcome.staff_message == f"the GPU {GPU} is still held by an earlier job"
+    assert Outcome.from_json(outcome.to_json()) == outcome
+
+
+@pytest.mark.sandbox
+def test_a_job_that_is_cancelled_waits_for_no_gpu(held: Host, runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(host_module, "HELD_S", 2 * PATIENCE_S)
+    cancelled = threading.Event()
+    threading.Timer(0.2, cancelled.set).start()
+    began = time.monotonic()
+    with pytest.raises(Cancelled):
+        held.run(replace(job(CORRECT, runtime), device=GPU), cancelled=cancelled)
+    assert time.monotonic() - began < PATIENCE_S
