@@ -1,7 +1,7 @@
 """What one run of a hand-in ended in. Frozen, and the same as JSON: it crosses from the runner host to whoever asked."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from decimal import Decimal
 from typing import Any, Literal, cast
 
@@ -133,6 +133,10 @@ class Progress:
     def place(self) -> dict[str, Any]:
         """All but the stream."""
         return {"stage": self.stage, "done": self.done, "total": self.total, "check": self.check}
+
+    def after(self, earlier: "Progress") -> "Progress":
+        """This progress, for whoever has not had the earlier one."""
+        return replace(self, output=earlier.output + self.output)
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

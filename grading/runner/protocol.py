@@ -151,7 +151,7 @@ def _lengths(prefix: bytes | bytearray, max_header: int, max_payload: int) -> tu
     return header_length, payload_length
 
 
-def send_frame(connection: socket.socket, frame: bytes, deadline: float) -> None:
+def send_frame(connection: socket.socket, frame: bytes | memoryview, deadline: float) -> None:
     """Send within `deadline` (time.monotonic). The socket is non-blocking."""
     view = memoryview(frame)
     while view:

@@ -21,6 +21,7 @@ from grading.runner.wire import MAX_HEADER, MAX_PAYLOAD, address, unpack_job
 REQUEST_S = 60.0  # to send a whole job
 ANSWER_S = 30.0  # to take an answer; a client that does not read is gone
 _POLL_S = 0.2
+_GONE = select.POLLRDHUP | select.POLLHUP | select.POLLERR
 
 
 class AlreadyServedError(Exception):
@@ -86,46 +87,92 @@ def _serve_one(host: Host, connection: socket.socket, stop: threading.Event) -> 
             return
         cancelled = threading.Event()
         finished, finish = socket.socketpair()
-        guard = threading.Thread(target=_cancel_when_gone, args=(connection, cancelled, finished, stop))
+        teller = _Teller(connection)
+        guard = threading.Thread(target=_guard, args=(connection, teller, cancelled, finished, stop))
         guard.start()
-
-        def tell(progress: Progress) -> None:
-            with contextlib.suppress(ProtocolError, DeadlineError):  # a client that is gone is the guard's business
-                _send(connection, {"progress": progress.to_json()})
-
         try:
-            outcome = host.run(job, on_progress=tell, cancelled=cancelled)
+            outcome = host.run(job, on_progress=teller.tell, cancelled=cancelled)
         except Cancelled:
             if stop.is_set():
-                _send(connection, {"stopping": True})
+                teller.end({"stopping": True})
             return
         finally:
             finish.close()
             guard.join()
             finished.close()
-        _send(connection, {"outcome": outcome.to_json()}, outcome.payload)
+        teller.end({"outcome": outcome.to_json()}, outcome.payload)
 
 
-def _send(connection: socket.socket, header: dict[str, object], payload: bytes = b"") -> None:
+class _Teller:
+    """Tells a job's client where it is, in whole frames, and never waits for it before the end: what the socket does not take now is kept.
+
+    What has not been begun is told as one, so no more is kept than a run may print.
+    """
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._lock = threading.Lock()
+        self._begun = memoryview(b"")  # of a frame, the part that has not been taken
+        self._untold: Progress | None = None
+
+    @property
+    def behind(self) -> bool:
+        """Whether something is kept."""
+        return bool(self._begun) or self._untold is not None
+
+    def tell(self, progress: Progress) -> None:
+        with self._lock:
+            self._untold = progress if self._untold is None else progress.after(self._untold)
+        self.go_on()
+
+    def go_on(self) -> None:
+        """Send what the socket takes now."""
+        with self._lock, contextlib.suppress(OSError):  # a client that is gone is the guard's business
+            while self.behind:
+                self._begin()
+                self._begun = self._begun[self._connection.send(self._begun, socket.MSG_NOSIGNAL) :]
+
+    def _begin(self) -> None:
+        if not self._begun and self._untold is not None:
+            self._begun, self._untold = memoryview(_packed({"progress": self._untold.to_json()})), None
+
+    def end(self, header: dict[str, object], payload: bytes = b"") -> None:
+        """Send all that is kept, and the answer. Raises DeadlineError, ProtocolError."""
+        deadline = time.monotonic() + ANSWER_S
+        send_frame(self._connection, self._begun, deadline)
+        if self._untold is not None:
+            send_frame(self._connection, _packed({"progress": self._untold.to_json()}), deadline)
+        send_frame(self._connection, _packed(header, payload), deadline)
+
+
+def _send(connection: socket.socket, header: dict[str, object]) -> None:
+    send_frame(connection, _packed(header), time.monotonic() + ANSWER_S)
+
+
+def _packed(header: dict[str, object], payload: bytes = b"") -> bytes:
     try:
-        frame = pack_frame(header, payload, max_header=MAX_HEADER, max_payload=MAX_PAYLOAD)
+        return pack_frame(header, payload, max_header=MAX_HEADER, max_payload=MAX_PAYLOAD)
     except TooLargeError as error:
-        frame = pack_frame({"refused": f"the answer is too large: {error}"})
-    send_frame(connection, frame, time.monotonic() + ANSWER_S)
+        return pack_frame({"refused": f"the answer is too large: {error}"})
 
 
-def _cancel_when_gone(connection: socket.socket, cancelled: threading.Event, finished: socket.socket, stop: threading.Event) -> None:
-    """Until `finished` is at its end: cancel a job whose client closes its connection, or when the host is told to stop."""
+def _guard(connection: socket.socket, teller: _Teller, cancelled: threading.Event, finished: socket.socket, stop: threading.Event) -> None:
+    """Until `finished` is at its end: cancel a job whose client closes its connection, or when the host is told to stop.
+
+    A client that reads again is told what was kept, also while the job has nothing new to tell.
+    """
     poll = select.poll()
     poll.register(finished, select.POLLIN)
-    poll.register(connection, select.POLLRDHUP | select.POLLHUP | select.POLLERR)
     while True:
-        ready = [fd for fd, _ in poll.poll(_POLL_S * 1000)]
+        poll.register(connection, _GONE | (select.POLLOUT if teller.behind else 0))
+        ready = dict(poll.poll(_POLL_S * 1000))
         if finished.fileno() in ready:
             return
-        if ready or stop.is_set():
+        if ready.get(connection.fileno(), 0) & ~select.POLLOUT or stop.is_set():
             cancelled.set()
             return
+        if ready:
+            teller.go_on()
 
 
 def _described(host: Host) -> dict[str, object]:

@@ -1,3 +1,4 @@
+import contextlib
 import os
 import secrets
 import signal
@@ -5,7 +6,9 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -14,13 +17,13 @@ import pytest
 from grading.runner import client, server
 from grading.runner.client import HostUnavailable
 from grading.runner.host import Host
-from grading.runner.job import Cancelled
+from grading.runner.job import Cancelled, Job
 from grading.runner.outcome import CheckResult, Outcome, Progress
-from grading.runner.protocol import pack_frame
+from grading.runner.protocol import Frame, pack_frame, receive_frame, send_frame
 from grading.runner.runtimes import Runtime
-from grading.runner.wire import MAX_HEADER
+from grading.runner.wire import MAX_HEADER, MAX_PAYLOAD, address, pack_job
 from tests.patience import PATIENCE_S, eventually
-from tests.runner.homework import CORRECT, job
+from tests.runner.homework import ALL_VISIBLE, CORRECT, QUICK, job
 from tests.runner.test_attacks import alive
 
 pytestmark = pytest.mark.sandbox
@@ -94,6 +97,75 @@ def test_a_job_whose_client_went_away_is_killed(served: Path, runtime: Runtime) 
         client.run_job(served, job(ENDLESS.replace("MARK", mark), runtime), cancelled=cancelled)
     wait_for(mark, there=False)
     assert client.run_job(served, job(CORRECT, runtime)).kind == "ok"
+
+
+PRINTED = "".join(f"line {n}\n" for n in range(100_000))  # more than a socket keeps for a client that does not read
+PRINTS = """
+import ctypes, time
+
+print("".join(f"line {n}\\n" for n in range(100_000)), end="", flush=True)
+ctypes.CDLL(None).prctl(15, b"MARK", 0, 0, 0)
+time.sleep(1.5)  # the host has taken all of it, and tells of it
+"""
+FOR_EVER = "while True:\n    time.sleep(0.1)\n"
+GROWS = "kept = []\nwhile True:\n    kept.append(bytearray(b'x' * 2**20))\n"
+
+
+@contextlib.contextmanager
+def sent(path: Path, asked: Job) -> Iterator[socket.socket]:
+    """The connection of a client that has sent a job and does not read."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        with address(path) as name:
+            connection.connect(name)
+        connection.setblocking(False)
+        send_frame(connection, pack_job(asked), time.monotonic() + PATIENCE_S)
+        yield connection
+
+
+def received(connection: socket.socket) -> Frame:
+    return receive_frame(connection, time.monotonic() + PATIENCE_S, max_header=MAX_HEADER, max_payload=MAX_PAYLOAD)
+
+
+@pytest.mark.parametrize(
+    ("code", "why"),
+    [
+        (FOR_EVER, "Stopped after 4 s of wall time, while the hand-in was loaded. Do less outside of functions."),
+        (GROWS, "Stopped at the memory limit of 512 MB. Look for a tensor or a list that grows."),
+    ],
+    ids=["wall time", "memory"],
+)
+def test_a_client_that_does_not_read_keeps_no_job_from_its_limits(
+    served: Path, runtime: Runtime, code: str, why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "ANSWER_S", 2 * PATIENCE_S)  # whoever waits for the client waits too long
+    mark = f"r-{secrets.token_hex(4)}"
+    limits = replace(QUICK, wall_s=4, memory_mb=512, output_kb=4096)
+    asked = job(PRINTS.replace("MARK", mark) + code, runtime, specs=ALL_VISIBLE, limits=limits)
+    with sent(served, asked) as connection:
+        wait_for(mark, there=True)
+        wait_for(mark, there=False)
+        answers = [received(connection).header]
+        while "outcome" not in answers[-1]:
+            answers.append(received(connection).header)
+    outcome = Outcome.from_json(answers.pop()["outcome"])
+    assert (outcome.kind, outcome.message) == ("student", why)
+    assert outcome.output == PRINTED
+    assert "".join(Progress.from_json(answer["progress"]).output for answer in answers) == PRINTED
+
+
+def test_a_client_that_reads_again_has_all_that_was_printed_while_the_job_is_silent(served: Path, runtime: Runtime) -> None:
+    mark = f"s-{secrets.token_hex(4)}"
+    limits = replace(QUICK, wall_s=2 * PATIENCE_S, output_kb=4096)
+    asked = job(PRINTS.replace("MARK", mark) + FOR_EVER, runtime, specs=ALL_VISIBLE, limits=limits)
+    with sent(served, asked) as connection:
+        wait_for(mark, there=True)
+        time.sleep(1)
+        seen = ""
+        while len(seen) < len(PRINTED):
+            seen += Progress.from_json(received(connection).header["progress"]).output
+        assert seen == PRINTED
+        assert alive(mark)
+    wait_for(mark, there=False)
 
 
 @pytest.mark.parametrize("data", [b"", b"\xff" * 64, pack_frame({"op": "run"}), pack_frame({"op": "run", "bundle": 1, "files": []})])
