@@ -30,6 +30,7 @@ from grading import slots
 from grading.claims import Claimed, claim
 from grading.jobs import HomeworkChangedError, LoadError, RuntimeNotReadyError, StorageLostError, find_runtime, job_of, storage_problem
 from grading.models import (
+    SILENT_AFTER,
     Check,
     Component,
     GpuSlot,
@@ -55,7 +56,6 @@ log = logging.getLogger(__name__)
 MAX_ATTEMPTS = 3
 BACKOFF = (timedelta(seconds=2), timedelta(seconds=15))
 JUST_WRITTEN_SECONDS = 0.2  # a run that ends at this very heartbeat is not held either, and was not taken away
-UNSERVED_AFTER = timedelta(seconds=30)
 UNSERVED = "No runner answers"
 OUR_FAULT = "This hand-in could not be judged. The fault is ours, not your code's: it costs no attempt, and the staff can run it again."
 LAB_OUR_FAULT = "This lab run could not be executed. The fault is ours, not your code's, and it cost no GPU minutes. Run it again."
@@ -211,7 +211,7 @@ def sort_by_runtime(queue: str) -> list[str]:
 
 def _has_runtime(queue: str, name: str) -> bool:
     """Whether a machine that serves the queue has said lately that it has the runtime."""
-    alive = RunnerHost.objects.filter(seen_at__gt=database_now() - UNSERVED_AFTER, refusal="")
+    alive = RunnerHost.objects.filter(seen_at__gt=database_now() - SILENT_AFTER, refusal="")
     return any(queue in host.queues and name in host.runtimes for host in alive)
 
 
@@ -500,8 +500,8 @@ def storable(value: Any) -> Any:
 def _say_whether_served(queue: str) -> None:
     now = database_now()
     serving = [host for host in RunnerHost.objects.order_by("-seen_at") if queue in host.queues]
-    behind = Run.objects.filter(queue=queue, state__in=_WAITING, not_before__lt=now - UNSERVED_AFTER)
-    served = any(host.seen_at > now - UNSERVED_AFTER and not host.refusal for host in serving)
+    behind = Run.objects.filter(queue=queue, state__in=_WAITING, not_before__lt=now - SILENT_AFTER)
+    served = any(host.seen_at > now - SILENT_AFTER and not host.refusal for host in serving)
     why = out_of_use(queue, reported(now), now) if served and turns.pool(queue) == "gpu" else ""
     if served and not why:
         Run.objects.filter(queue=queue, state__in=_WAITING, note__startswith=UNSERVED).update(note="")
@@ -509,7 +509,7 @@ def _say_whether_served(queue: str) -> None:
     if why:
         behind.exclude(note=f"{UNSERVED}: {why}.").update(note=f"{UNSERVED}: {why}.")
         return
-    refusing = next((host for host in serving if host.seen_at > now - UNSERVED_AFTER), None)
+    refusing = next((host for host in serving if host.seen_at > now - SILENT_AFTER), None)
     if refusing is not None:
         note = f"{UNSERVED}: {refusing.name} refuses to run anything. {refusing.refusal}"
     elif serving:

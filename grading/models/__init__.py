@@ -16,6 +16,7 @@ from grading.models.queue import QueuePause, RunIncident
 from grading.models.reruns import Rerun, RerunFile, RerunItem
 from grading.models.runs import (
     LAB_OUTPUTS_MB,
+    SILENT_AFTER,
     GpuGrant,
     GpuSlot,
     GpuUse,
@@ -34,6 +35,7 @@ from grading.models.runs import (
 __all__ = [
     "GPU_MINUTES",
     "LAB_OUTPUTS_MB",
+    "SILENT_AFTER",
     "Accommodation",
     "Bundle",
     "Check",

@@ -1,6 +1,6 @@
 """The queue of record. A broker may lose or double a message; a row here is claimed once and ends once."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.db import models
 
@@ -11,6 +11,8 @@ from grading.policy import queueing
 from grading.runner.devices import STAND_IN
 
 LAB_OUTPUTS_MB = 20  # of what a lab run writes
+SILENT_AFTER = timedelta(seconds=30)
+"""Who has not reported for so long, a runner host or a GPU slot, answers no more: three of its reports are missing (RUN_POLL_SECONDS)."""
 
 
 class LabRun(models.Model):

@@ -6,8 +6,7 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from courseapp.clock import database_now
-from grading.models import RunnerHost
-from grading.queries.runs import HOST_SILENT_AFTER
+from grading.models import SILENT_AFTER, RunnerHost
 
 GONE_AFTER = timedelta(days=7)
 """A host that has been silent for longer is a machine that was taken away."""
@@ -50,5 +49,5 @@ def hosts(queues: Collection[str]) -> Hosts:
 
 
 def _line(host: RunnerHost, now: datetime) -> HostLine:
-    state: HostState = "silent" if host.seen_at <= now - HOST_SILENT_AFTER else "refusing" if host.refusal else "serving"
+    state: HostState = "silent" if host.seen_at <= now - SILENT_AFTER else "refusing" if host.refusal else "serving"
     return HostLine(host.name, state, tuple(host.queues), host.tier, host.memory_guard, tuple(host.runtimes), host.refusal, host.seen_at)

@@ -14,9 +14,8 @@ from prometheus_client.metrics_core import Metric
 from courseapp.clock import database_now
 from courseapp.models import OutboxMail
 from courseapp.services.outbox import MOST_ATTEMPTS
-from grading.models import Run, RunIncident, RunnerHost, RunResult, Submission
+from grading.models import SILENT_AFTER, Run, RunIncident, RunnerHost, RunResult, Submission
 from grading.queries import slots, turns
-from grading.queries.runs import HOST_SILENT_AFTER
 
 
 def families() -> list[Metric]:
@@ -96,7 +95,7 @@ def _hosts(now: datetime) -> Iterator[Metric]:
     seen = GaugeMetricFamily("courseapp_runner_host_seen_seconds", "How long ago a runner host reported.", labels=("host",))
     states = dict.fromkeys(("serving", "refusing", "silent"), 0)
     for host in RunnerHost.objects.order_by("name"):
-        state = "silent" if host.seen_at <= now - HOST_SILENT_AFTER else "refusing" if host.refusal else "serving"
+        state = "silent" if host.seen_at <= now - SILENT_AFTER else "refusing" if host.refusal else "serving"
         states[state] += 1
         seen.add_metric((host.name,), max(0.0, (now - host.seen_at).total_seconds()))
     for state, number in states.items():

@@ -10,10 +10,9 @@ from django.conf import settings
 from django.db.models import OuterRef, Subquery
 
 from courseapp.clock import database_now
-from grading.models import GpuSlot, Homework, QueuePause, Run, RunnerHost, RunResult, Submission
+from grading.models import SILENT_AFTER, GpuSlot, Homework, QueuePause, Run, RunnerHost, RunResult, Submission
 from grading.queries import slots, turns
 
-HOST_SILENT_AFTER = timedelta(seconds=30)
 JUDGED = {RunResult.Kind.OK, RunResult.Kind.STUDENT}
 
 WaitKind = Literal["queue", "slow", "runtime", "retry", "unserved", "refused", "budget", "paused"]
@@ -153,7 +152,7 @@ def _explain(run: Run, zone: ZoneInfo, here: Scene, turn: turns.Turn | None) -> 
             f"The queue is paused by the staff: {pause.sentence} {yours} is safe, and runs by itself afterwards.",
         )
     serving = [host for host in here.hosts if run.queue in host.queues]
-    alive = [host for host in serving if host.seen_at > now - HOST_SILENT_AFTER]
+    alive = [host for host in serving if host.seen_at > now - SILENT_AFTER]
     safe = f"{yours} is safe, waits since {run.created_at.astimezone(zone):%a %H:%M}, and runs by itself as soon as one is back."
     if not alive:
         if serving:

@@ -6,8 +6,7 @@ from typing import Literal
 
 from django.db import models
 
-from grading.models import GpuSlot
-from grading.queries.turns import SILENT_AFTER
+from grading.models import SILENT_AFTER, GpuSlot
 
 SlotState = Literal["free", "busy", "drained", "quarantined", "silent"]
 STATES: tuple[SlotState, ...] = ("free", "busy", "drained", "quarantined", "silent")

@@ -12,12 +12,11 @@ from django.db.models import Count, Q
 
 from courseapp.clock import database_now, now_in_sql
 from courseapp.statements import ask
-from grading.models import GpuSlot, QueuePause, QueueShare, Run
+from grading.models import SILENT_AFTER, GpuSlot, QueuePause, QueueShare, Run
 from grading.policy import queueing
 from grading.policy.queueing import NOTHING_USED, Account, Purpose, Waiting
 
 POOLS = ("cpu", "gpu")
-SILENT_AFTER = timedelta(seconds=30)
 _RECORD, _LEAST = 40, 4  # runs that the expected length is reckoned from
 # A page asks while it waits: a long line is put in order once for all that ask within two seconds.
 _FEW, _KEEP_S = 50, 2.0

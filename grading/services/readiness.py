@@ -22,8 +22,7 @@ from django.db.migrations.executor import MigrationExecutor
 from courseapp.clock import database_now
 from courseapp.formats import filesize
 from courseapp.probes import Finding, Probe, ask
-from grading.models import RunnerHost
-from grading.queries.runs import HOST_SILENT_AFTER
+from grading.models import SILENT_AFTER, RunnerHost
 
 SECONDS = 2.0
 LOW = 1024**3
@@ -89,7 +88,7 @@ def sandbox() -> Finding:
     """What the runner hosts have reported of themselves."""
     now = database_now()
     hosts = list(RunnerHost.objects.order_by("name"))
-    seen = [host for host in hosts if host.seen_at > now - HOST_SILENT_AFTER]
+    seen = [host for host in hosts if host.seen_at > now - SILENT_AFTER]
     if seen:
         refusing = any(host.refusal for host in seen)
         return Finding("degraded" if refusing else "ok", "; ".join(map(_said_by, seen)))

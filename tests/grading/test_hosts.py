@@ -12,7 +12,7 @@ from courseapp import clock
 from courseapp.management.commands import runner_host
 from courseapp.models import Enrollment, Role
 from grading import execution
-from grading.models import Homework, RunnerHost
+from grading.models import SILENT_AFTER, Homework, RunnerHost
 from grading.queries import runs as run_queries
 from grading.queries.hosts import GONE_AFTER, hosts
 from grading.runner.host import Host
@@ -55,7 +55,7 @@ def test_a_queue_is_served_by_a_host_that_was_seen_lately_and_does_not_refuse() 
         ("b", "refusing", "", "", WHY),
     ]
     assert (found.unserved, [line.name for line in found.refusing]) == (("gpu", "gpu.a100"), ["b"])
-    with clock.shifted(run_queries.HOST_SILENT_AFTER + timedelta(seconds=1)):
+    with clock.shifted(SILENT_AFTER + timedelta(seconds=1)):
         found = hosts({"cpu"})
         assert ([line.state for line in found.lines], found.unserved) == (["silent", "silent"], ("cpu",))
     with clock.shifted(GONE_AFTER + timedelta(seconds=1)):
