@@ -215,7 +215,7 @@ CACHES = {"default": {"BACKEND": "courseapp.cache.SharedCache", "LOCATION": REDI
 
 # Runs: the database is the queue, Celery rings the bell.
 RUN_LEASE_SECONDS = env.number("RUN_LEASE_SECONDS", 30, least=2, most=3600)
-RUN_POLL_SECONDS = env.number("RUN_POLL_SECONDS", 5, least=1, most=60)
+RUN_POLL_SECONDS = env.number("RUN_POLL_SECONDS", 5, least=1, most=10)  # three reports before grading.models.SILENT_AFTER
 GPU_SLOT = env.text("GPU_SLOT", "")  # of a worker that serves one: its UUID
 RUNNER_SOCKET = Path(env.text("RUNNER_SOCKET", str(DATA_DIR / "run" / "runner.sock")))
 RUNTIME_PYTHON = env.text("RUNTIME_PYTHON", "")

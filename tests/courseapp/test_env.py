@@ -1,5 +1,6 @@
 """A wrong setting is one sentence: the name, the value, what is accepted."""
 
+import os
 import pwd
 import subprocess
 import sys
@@ -7,9 +8,11 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
 from courseapp import env
+from grading.models import SILENT_AFTER
 
 
 @pytest.mark.parametrize("value", ["_private/", "/_private", "/", "//", "/a b/", "https://files/"])
@@ -81,3 +84,17 @@ def test_a_key_that_cannot_be_kept_is_said(tmp_path: Path, monkeypatch: pytest.M
     (tmp_path / "secret_key").mkdir()
     with pytest.raises(ImproperlyConfigured, match=r"The key that signs receipts cannot be kept: .*/secret_key: Is a directory\."):
         env.secret_key(False, tmp_path)
+
+
+def polling_each(seconds: str, folder: Path) -> "subprocess.CompletedProcess[str]":
+    environ = {"PATH": os.environ["PATH"], "DATA_DIR": str(folder), "DEBUG": "1", "RUN_POLL_SECONDS": seconds}
+    code = "from courseapp import settings; print(settings.RUN_POLL_SECONDS)"
+    return subprocess.run([sys.executable, "-c", code], cwd=settings.BASE_DIR, env=environ, capture_output=True, text=True, check=False)
+
+
+def test_a_runner_host_that_looks_seldom_has_reported_three_times_before_it_counts_as_silent(tmp_path: Path) -> None:
+    accepted, refused = polling_each("10", tmp_path), polling_each("11", tmp_path)
+    assert (accepted.returncode, accepted.stdout) == (0, "10\n"), accepted.stderr
+    assert 3 * int(accepted.stdout) <= SILENT_AFTER.total_seconds()
+    assert refused.returncode == 1
+    assert refused.stderr.splitlines()[-1].endswith(": RUN_POLL_SECONDS='11' is not a whole number from 1 to 10.")

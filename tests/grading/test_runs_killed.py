@@ -73,7 +73,7 @@ def test_a_hand_in_is_judged_by_a_worker(site: Site, tmp_path: Path) -> None:
 
 @pytest.mark.sandbox
 def test_a_worker_goes_from_one_run_to_the_next_without_waiting_for_a_bell(site: Site, tmp_path: Path) -> None:
-    site.values |= {"RUN_POLL_SECONDS": "30"}
+    site.values |= {"RUN_POLL_SECONDS": "10"}
     site.host(*ONLY_SERVES)
     site.worker()
     component = making.homework(tmp_path / "plus-one", hidden=False)
@@ -82,7 +82,7 @@ def test_a_worker_goes_from_one_run_to_the_next_without_waiting_for_a_bell(site:
     begins = Run.objects.order_by("claimed_at").values_list("claimed_at", flat=True)
     ends = Run.objects.order_by("claimed_at").values_list("finished_at", flat=True)
     gaps = [(begin - end).total_seconds() for end, begin in zip(ends, begins[1:], strict=False) if begin and end]
-    assert median(gaps) < 5, gaps
+    assert median(gaps) < 3, gaps
 
 
 @pytest.mark.sandbox
