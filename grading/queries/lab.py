@@ -20,7 +20,7 @@ from grading.queries.budget import Budget, budget
 from grading.queries.due import released_now
 from grading.queries.provenance import how_it_was_run
 from grading.queries.runs import result_of, state_word
-from grading.queries.submission import running, version
+from grading.queries.submission import ask_every_s, running, version
 from grading.runner.limits import Limits
 
 PER_PAGE = 20
@@ -139,6 +139,11 @@ def run_page(reader: Enrollment, lab: LabRun, beside: Run | None) -> dict[str, A
     )
 
 
+def unseen(reader: Enrollment, lab: LabRun, seen: str) -> dict[str, Any] | None:
+    """What `live` gives; None while that is the version that the reader has `seen`, which takes no statement."""
+    return None if version(lab.run, result_of(lab.run)) == seen else live(reader, lab)
+
+
 def live(reader: Enrollment, lab: LabRun) -> dict[str, Any]:
     """The part of the page that changes while it runs; `version` changes when any of it does."""
     run = lab.run
@@ -163,7 +168,7 @@ def live(reader: Enrollment, lab: LabRun) -> dict[str, Any]:
         "how": how_it_was_run(result, Viewer(staff=reader.is_staff, owner=lab.enrollment_id == reader.pk)) if result else None,
         "took": duration(result.seconds) if result else "",
         "output_files": [_file(row.name, row.size, reverse("lab-output", args=[slug, lab.pk, row.pk])) for row in written],
-        "polling": run.is_open,
+        "ask_every_s": ask_every_s(run),
         "version": version(run, result),
         "cancel_url": reverse("lab-cancel", args=[slug, lab.pk]),
     }

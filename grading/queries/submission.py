@@ -1,5 +1,6 @@
 """What the page of one hand-in shows."""
 
+from datetime import timedelta
 from typing import Any
 from zlib import crc32
 
@@ -21,6 +22,7 @@ from grading.queries.runs import JUDGED, by_earlier_version, result_of, wait
 from grading.queries.standing import Entry, Standing, standing_of
 
 SMOKE = "A short check on a processor comes first; the run on a GPU follows if the code would run there."
+JUST_QUEUED = timedelta(seconds=30)  # most runs start at once
 SHOWN = 4000  # characters of a log at work, where no script goes on with it
 STAGES = {
     "starting": "Starting the sandbox and loading your files.",
@@ -107,9 +109,23 @@ def live(reader: Enrollment, submission: Submission) -> dict[str, Any]:
     return _live(reader, submission, runs, standing_of(submission.component, submission.enrollment))
 
 
+def unseen(reader: Enrollment, submission: Submission, seen: str) -> dict[str, Any] | None:
+    """What `live` gives; None while that is the version that the reader has `seen`, which takes one statement."""
+    runs = _runs(submission)
+    if version(*_newest(runs)) == seen:
+        return None
+    return _live(reader, submission, runs, standing_of(submission.component, submission.enrollment))
+
+
 def _runs(submission: Submission) -> list[Run]:
     """Newest first. Read before the standing: a run that ends in between is then shown as still going, and asked for again."""
     return list(submission.runs.filter(proposed=False).select_related("result", "bundle", "rerun", "slot").order_by("-pk"))
+
+
+def _newest(runs: list[Run]) -> tuple[Run | None, RunResult | None]:
+    """Of runs, newest first: the first of them, and the result that may count, else the newest of any."""
+    results = [found for found in map(result_of, runs) if found is not None]
+    return next(iter(runs), None), next((one for one in results if one.kind in JUDGED), next(iter(results), None))
 
 
 def _live(reader: Enrollment, submission: Submission, runs: list[Run], standing: Standing) -> dict[str, Any]:
@@ -117,9 +133,8 @@ def _live(reader: Enrollment, submission: Submission, runs: list[Run], standing:
     viewer = viewer_of(reader, submission)
     moment = moment_of(component, standing.terms)
     seen = score_seen(viewer, component, moment)
-    run = runs[0] if runs else None
+    run, result = _newest(runs)
     results = [found for found in map(result_of, runs) if found is not None]
-    result = next((one for one in results if one.kind in JUDGED), results[0] if results else None)
     entry = next(entry for entry in standing.entries if entry.submission.pk == submission.pk)
     chips = [Chip("counts", "good")] if standing.counting is entry else []
     chips.append(Chip(entry.lateness.label, "warn" if entry.lateness.late else "good"))
@@ -148,7 +163,7 @@ def _live(reader: Enrollment, submission: Submission, runs: list[Run], standing:
         "running": running(run, reader) if run and run.is_open else None,
         "chips": chips,
         "counting_why": standing.why if seen or not standing.autograded else "",
-        "polling": bool(run and run.is_open),
+        "ask_every_s": ask_every_s(run) if run else 0,
         "version": version(run, result),
     }
 
@@ -171,12 +186,22 @@ def _opens(release: str) -> str:
     return f"The score is shown {when.get(release, 'later')}."
 
 
+def ask_every_s(run: Run) -> int:
+    """After how many seconds the page of a run asks how it goes: it may wait for hours. 0: never again."""
+    if not run.is_open:
+        return 0
+    if run.state == Run.State.RUNNING:
+        return 1
+    return 2 if timezone.now() - run.created_at < JUST_QUEUED else 5
+
+
 def version(run: Run | None, result: RunResult | None) -> str:
     if run is None:
         return "none"
     progress = run.progress
     place = f"{progress.get('stage')}.{progress.get('done')}"
-    return f"{run.pk}.{run.token}.{run.state}.{run.attempts}.{place}.{result.pk if result else 0}.{crc32(run.note.encode())}"
+    shown = f"{result.pk if result else 0}.{crc32(run.note.encode())}"
+    return f"{run.pk}.{run.token}.{run.state}.{run.attempts}.{place}.{shown}.{ask_every_s(run)}"
 
 
 def _where(run: Run) -> str:

@@ -63,10 +63,8 @@ def run(request: HttpRequest, course: str, pk: int) -> HttpResponse:
 def live(request: HttpRequest, course: str, pk: int) -> HttpResponse:
     """The part of the page that changes while it runs; 204 when the reader has seen it as it is."""
     reader = member(request, course)
-    found = queries.live(reader, access.lab_read(reader, pk))
-    if found["version"] == request.GET.get("seen"):
-        return HttpResponse(status=204)
-    return render(request, "grading/lab/_live.html", found)
+    found = queries.unseen(reader, access.lab_read(reader, pk), request.GET.get("seen", ""))
+    return HttpResponse(status=204) if found is None else render(request, "grading/lab/_live.html", found)
 
 
 @login_required

@@ -9,6 +9,7 @@ import pytest
 import time_machine
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
 from courseapp.models import Course, Enrollment, Role
@@ -150,6 +151,51 @@ def test_the_live_part_answers_204_until_something_changes(homework: Homework) -
         200,
         True,
     )
+
+
+def test_an_open_page_asks_each_second_only_while_the_run_is_at_work(homework: Homework, now: time_machine.Traveller) -> None:
+    student = member(homework.course)
+    submission = factories.SubmissionFactory.create(component=factories.component(homework, "practice"), enrollment=student)
+    run = factories.RunFactory.create(submission=submission, state=Run.State.QUEUED, created_at=timezone.now())
+    client = signed_in(student)
+    url = reverse("submission-live", args=[homework.course.slug, submission.pk])
+    asks = []
+
+    def look(seen: str) -> str:
+        """The version that is shown after one question more."""
+        answer = client.get(url, {"seen": seen})
+        if answer.status_code == 204:
+            asks.append("the same")
+            return seen
+        asks.append(" ".join(re.findall(r'hx-trigger="(.*?)"', answer.content.decode())))
+        return str(answer.context["version"])
+
+    seen = look(look(""))
+    now.shift(31)  # it waits
+    seen = look(look(seen))
+    now.shift(24 * 3600)
+    for state in (Run.State.QUEUED, Run.State.WAITING_RUNTIME, Run.State.RUNNING, Run.State.RUNNING, Run.State.DONE):
+        run.state = state
+        run.save()
+        seen = look(seen)
+    assert asks == ["every 2s", "the same", "every 5s", "the same", "the same", "every 5s", "every 1s", "the same", ""]
+
+
+@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize("state", [Run.State.QUEUED, Run.State.RUNNING])
+def test_a_question_whether_anything_has_changed_costs_little_whatever_went_before(
+    homework: Homework, state: Run.State, count: int, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    student = member(homework.course)
+    for number in range(1, count + 1):
+        submission = judged(homework, student, number=number)
+    for _ in range(count):
+        factories.RunFactory.create(submission=submission, state=state)
+    client = signed_in(student)
+    url = reverse("submission-live", args=[homework.course.slug, submission.pk])
+    seen = client.get(url).context["version"]
+    with django_assert_num_queries(5):
+        assert client.get(url, {"seen": seen}).status_code == 204
 
 
 def test_a_failure_of_ours_is_said_to_be_ours_and_gives_no_score(homework: Homework) -> None:

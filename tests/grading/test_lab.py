@@ -343,8 +343,14 @@ def test_a_student_starts_one_and_reads_how_it_ended(component: Component, ada: 
     lab = LabRun.objects.get()
     assert response["Location"] == page(ada, lab.pk)
     assert "Stop this run" in client.get(page(ada, lab.pk)).content.decode()
-    seen = client.get(page(ada, lab.pk, name="lab-live")).context["version"]
+    first = client.get(page(ada, lab.pk, name="lab-live"))
+    seen = first.context["version"]
+    assert 'hx-trigger="every 2s"' in first.content.decode()
     assert client.get(page(ada, lab.pk, name="lab-live"), {"seen": seen}).status_code == 204
+    Run.objects.update(created_at=clock.database_now() - timedelta(minutes=1))
+    waiting = client.get(page(ada, lab.pk, name="lab-live"), {"seen": seen})
+    assert 'hx-trigger="every 5s"' in waiting.content.decode()
+    assert client.get(page(ada, lab.pk, name="lab-live"), {"seen": waiting.context["version"]}).status_code == 204
     ended(lab)
     text = client.get(page(ada, lab.pk, name="lab-live"), {"seen": seen}).content.decode()
     assert ("table.csv" in text, "hello\n" in text, "finished" in text, "Seed" in text) == (True, True, True, False)

@@ -80,7 +80,7 @@ def test_a_rerun_counts_nowhere_until_it_is_accepted(component: Component, ta: E
     assert first is not None
     assert (run.seed, run.purpose, run.enrollment, run.proposed) == (first.seed, Run.Purpose.RERUN, ta, True)
     before = live(student, submission)
-    assert (before["run"], before["polling"]) == (first, False)
+    assert (before["run"], before["ask_every_s"]) == (first, 0)
     judge(4)
     after = live(student, submission)
     assert (after["version"], after["result"].points, making.score(submission)) == (before["version"], Decimal(10), 10)
