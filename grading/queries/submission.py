@@ -23,6 +23,7 @@ from grading.queries.standing import Entry, Standing, standing_of
 
 SMOKE = "A short check on a processor comes first; the run on a GPU follows if the code would run there."
 JUST_QUEUED = timedelta(seconds=30)  # most runs start at once
+PLACE_AGAIN = timedelta(seconds=30)
 SHOWN = 4000  # characters of a log at work, where no script goes on with it
 STAGES = {
     "starting": "Starting the sandbox and loading your files.",
@@ -201,7 +202,10 @@ def version(run: Run | None, result: RunResult | None) -> str:
     progress = run.progress
     place = f"{progress.get('stage')}.{progress.get('done')}"
     shown = f"{result.pk if result else 0}.{crc32(run.note.encode())}"
-    return f"{run.pk}.{run.token}.{run.state}.{run.attempts}.{place}.{shown}.{ask_every_s(run)}"
+    # The place in line changes with other people's runs: it is told anew now and then, not looked up each time that a page asks.
+    waits = run.is_open and run.state != Run.State.RUNNING
+    told = (timezone.now() - run.created_at) // PLACE_AGAIN if waits else 0
+    return f"{run.pk}.{run.token}.{run.state}.{run.attempts}.{place}.{shown}.{ask_every_s(run)}.{told}"
 
 
 def _where(run: Run) -> str:
