@@ -77,7 +77,7 @@ class Outcome:
             "message": self.message,
             "staff_message": self.staff_message,
             "provenance": dict(self.provenance),
-            "started": self.started,
+            **({} if self.started else {"started": False}),
         } | self._files_json()
 
     def _files_json(self) -> dict[str, Any]:
