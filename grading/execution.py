@@ -60,8 +60,6 @@ UNSERVED = "No runner answers"
 OUR_FAULT = "This hand-in could not be judged. The fault is ours, not your code's: it costs no attempt, and the staff can run it again."
 LAB_OUR_FAULT = "This lab run could not be executed. The fault is ours, not your code's, and it cost no GPU minutes. Run it again."
 
-_WAITING = (Run.State.QUEUED, Run.State.WAITING_RUNTIME)
-
 
 class Work(enum.Enum):
     """What one look at a queue came to."""
@@ -136,7 +134,7 @@ def line_up(submission: Submission) -> Run.Purpose:
     own = Run.objects.filter(
         submission__enrollment=submission.enrollment_id, component=submission.component_id, stage=Run.Stage.GRADE, rerun=None
     )
-    older = own.filter(state__in=_WAITING, purpose=Run.Purpose.HAND_IN, submission__number__lt=submission.number)
+    older = own.filter(state__in=Run.WAITING, purpose=Run.Purpose.HAND_IN, submission__number__lt=submission.number)
     older.update(purpose=Run.Purpose.SUPERSEDED)
     newer = own.filter(submission__number__gt=submission.number).exclude(state=Run.State.CANCELLED)
     return Run.Purpose.SUPERSEDED if newer.exists() else Run.Purpose.HAND_IN
@@ -179,7 +177,7 @@ def sweep() -> list[str]:
                 log.warning("Run %s: %s stopped answering; it is queued again.", held.pk, held.worker)
                 _note(held, held.token, RunIncident.Kind.EXPIRED)
                 _return(held, f"{held.worker} stopped answering.", counts=True)
-    for queue in Run.objects.filter(state__in=_WAITING).order_by().values_list("queue", flat=True).distinct():
+    for queue in Run.objects.filter(state__in=Run.WAITING).order_by().values_list("queue", flat=True).distinct():
         _say_whether_served(queue)
     claimable = Run.objects.filter(state=Run.State.QUEUED, not_before__lte=now)
     return list(claimable.order_by().values_list("queue", flat=True).distinct())
@@ -194,7 +192,7 @@ def sort_by_runtime(queue: str) -> list[str]:
     """Bring back the runs of a queue that this machine serves whose runtime is there, and set those apart whose runtime no machine has that
     answers. Returns the runtimes that runs wait for and this machine lacks.
     """
-    waiting = Run.objects.filter(queue=queue, state__in=_WAITING)
+    waiting = Run.objects.filter(queue=queue, state__in=Run.WAITING)
     lacking = []
     for name in waiting.order_by().values_list("component__runtime", flat=True).distinct():
         of_runtime = Run.objects.filter(queue=queue, component__runtime=name)
@@ -204,7 +202,7 @@ def sort_by_runtime(queue: str) -> list[str]:
             continue
         lacking.append(name)
         if not _has_runtime(queue, name):
-            behind = of_runtime.filter(state__in=_WAITING).exclude(state=Run.State.WAITING_RUNTIME, note=found.status.message)
+            behind = of_runtime.filter(state__in=Run.WAITING).exclude(state=Run.State.WAITING_RUNTIME, note=found.status.message)
             behind.update(state=Run.State.WAITING_RUNTIME, note=found.status.message)
     return lacking
 
@@ -500,11 +498,11 @@ def storable(value: Any) -> Any:
 def _say_whether_served(queue: str) -> None:
     now = database_now()
     serving = [host for host in RunnerHost.objects.order_by("-seen_at") if queue in host.queues]
-    behind = Run.objects.filter(queue=queue, state__in=_WAITING, not_before__lt=now - SILENT_AFTER)
+    behind = Run.objects.filter(queue=queue, state__in=Run.WAITING, not_before__lt=now - SILENT_AFTER)
     served = any(host.seen_at > now - SILENT_AFTER and not host.refusal for host in serving)
     why = out_of_use(queue, reported(now), now) if served and turns.pool(queue) == "gpu" else ""
     if served and not why:
-        Run.objects.filter(queue=queue, state__in=_WAITING, note__startswith=UNSERVED).update(note="")
+        Run.objects.filter(queue=queue, state__in=Run.WAITING, note__startswith=UNSERVED).update(note="")
         return
     if why:
         behind.exclude(note=f"{UNSERVED}: {why}.").update(note=f"{UNSERVED}: {why}.")

@@ -197,7 +197,7 @@ class Site:
 
 def waiting() -> int:
     """How many runs have not begun."""
-    return Run.objects.filter(state__in=[Run.State.QUEUED, Run.State.WAITING_RUNTIME]).count()
+    return Run.objects.filter(state__in=Run.WAITING).count()
 
 
 def ended() -> int:

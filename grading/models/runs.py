@@ -67,7 +67,8 @@ class Run(models.Model):
         CANCELLED = "cancelled"
         SUPERSEDED = "superseded"
 
-    OPEN = (State.QUEUED, State.WAITING_RUNTIME, State.RUNNING)
+    WAITING = (State.QUEUED, State.WAITING_RUNTIME)
+    OPEN = (*WAITING, State.RUNNING)
 
     class Stage(models.TextChoices):
         GRADE = "grade"

@@ -289,7 +289,7 @@ def _slot_line(slot: GpuSlot, reader: Enrollment, now: datetime) -> SlotLine:
 def _waiting(reader: Enrollment, number: str, now: datetime, pauses: Mapping[str, QueuePause]) -> tuple["Page[Any]", dict[int, Turn]]:
     """A page of what waits, in the order of claim: of each pool what may be claimed, then what may not be yet."""
     order = {pk: turn for pool in turns.POOLS for pk, turn in turns.order(pool, now).items()}
-    waiting = Run.objects.filter(state__in=(Run.State.QUEUED, Run.State.WAITING_RUNTIME)).order_by("not_before", "pk")
+    waiting = Run.objects.filter(state__in=Run.WAITING).order_by("not_before", "pk")
     keys = list(waiting.values_list("pk", flat=True))
     known = set(keys)
     ahead = [pk for pk in order if pk in known]

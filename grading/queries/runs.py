@@ -124,7 +124,7 @@ def waits(runs: Iterable[Run], zone: ZoneInfo) -> dict[int, Wait]:
     """Of those that have not started, where each stands and what keeps it. For runs that were read with their components
     (`component`): five statements, and at most six for each pool.
     """
-    waiting = [run for run in runs if run.state in {Run.State.QUEUED, Run.State.WAITING_RUNTIME}]
+    waiting = [run for run in runs if run.state in Run.WAITING]
     if not waiting:
         return {}
     now = database_now()

@@ -203,8 +203,7 @@ def version(run: Run | None, result: RunResult | None) -> str:
     place = f"{progress.get('stage')}.{progress.get('done')}"
     shown = f"{result.pk if result else 0}.{crc32(run.note.encode())}"
     # The place in line changes with other people's runs: it is told anew now and then, not looked up each time that a page asks.
-    waits = run.is_open and run.state != Run.State.RUNNING
-    told = (timezone.now() - run.created_at) // PLACE_AGAIN if waits else 0
+    told = (timezone.now() - run.created_at) // PLACE_AGAIN if run.state in Run.WAITING else 0
     return f"{run.pk}.{run.token}.{run.state}.{run.attempts}.{place}.{shown}.{ask_every_s(run)}.{told}"
 
 

@@ -31,7 +31,7 @@ from grading.runner.manifest import CheckSpec
 from grading.runner.outcome import CheckResult, Outcome
 from grading.runner.outputs import MEGABYTE
 from grading.runner.protocol import Frame, FrameBuffer, pack_frame, plain, send_frame
-from grading.runner.run import AssignmentFailure, Run, Student, SystemFailure
+from grading.runner.run import AssignmentFailedError, Run, Student, SystemFailedError
 from grading.runner.sandbox import Exit
 from grading.runner.watch import swarm
 
@@ -130,27 +130,27 @@ class GradedRun(Run):
                 "processes": f"{swarm(CHECKER_PROCESSES)} threads at once",
                 "forks": "one process to start others from",
             }[fault]
-            raise AssignmentFailure(f"the checks used more than {most} in “{self._now}”")
+            raise AssignmentFailedError(f"the checks used more than {most} in “{self._now}”")
         if not self._checker.ended:
             return
         self._read_control()
         if self._done:
             return
         if self._checker.error:
-            raise SystemFailure(str(self._checker.error))
+            raise SystemFailedError(str(self._checker.error))
         status = self._checker.exit.status if self._checker.exit else 0
         if "started" in self._marks:
             where = f"in “{self._now}”" if self._now else "while checks.py was loaded"
-            raise AssignmentFailure(f"the checker's process ended (status {status}) {where}\n{self._checker_output()}")
-        raise SystemFailure(f"the checker's process did not start (status {status})\n{self._checker_output()}")
+            raise AssignmentFailedError(f"the checker's process ended (status {status}) {where}\n{self._checker_output()}")
+        raise SystemFailedError(f"the checker's process did not start (status {status})\n{self._checker_output()}")
 
     def _check_clocks(self) -> None:
         elapsed = time.monotonic() - self._started
         if "loaded" not in self._marks and elapsed > BOOT_S + OWN_S:
-            raise AssignmentFailure(f"checks.py was not loaded within {BOOT_S + OWN_S:g} s\n{self._checker_output()}")
+            raise AssignmentFailedError(f"checks.py was not loaded within {BOOT_S + OWN_S:g} s\n{self._checker_output()}")
         # The checker stops the student's code at the wall limit. Past this, it is the checks that do not end.
         if elapsed > self.job.limits.wall_s + OWN_S + BOOT_S:
-            raise AssignmentFailure(f"the checks did not end; the last was “{self._now}”\n{self._checker_output()}")
+            raise AssignmentFailedError(f"the checks did not end; the last was “{self._now}”\n{self._checker_output()}")
 
     def _watch(self, student: Student, *, looks: bool) -> None:
         super()._watch(student, looks=looks)
@@ -194,7 +194,7 @@ class GradedRun(Run):
         elif event == "lost":
             self._files.drop(messages.OUTPUT_LOST.format(why=plain(str(header["message"]))))
         elif event == "assignment":
-            raise AssignmentFailure(header["message"])
+            raise AssignmentFailedError(header["message"])
         elif event == "done":
             self._stage = "finishing"
             self._done = True
@@ -229,7 +229,7 @@ class GradedRun(Run):
             return
         self._drain(student)
         if header.get("phase") == "boot" or header["why"] == "boot":
-            raise SystemFailure(f"a student process did not start: {student.sandbox.exit}\n{self._text(bytes(self.output))[-2000:]}")
+            raise SystemFailedError(f"a student process did not start: {student.sandbox.exit}\n{self._text(bytes(self.output))[-2000:]}")
         reason = self._reason(student, header)
         self.stopped.append(f"{reason}: {header['detail']}" if header.get("detail") else reason)
         self._reply({"message": messages.ended(reason, self._details(student, str(header.get("detail", ""))))})

@@ -56,11 +56,11 @@ class Student:
     kill_at: float = 0.0
 
 
-class AssignmentFailure(Exception):  # noqa: N818
+class AssignmentFailedError(Exception):
     """The instructor's checks are why this ends; staff read the text."""
 
 
-class SystemFailure(Exception):  # noqa: N818
+class SystemFailedError(Exception):
     """The platform is why this ends; staff read the text."""
 
 
@@ -103,9 +103,9 @@ class Run(abc.ABC):
         try:
             self._start()
             self._loop()
-        except AssignmentFailure as failure:
+        except AssignmentFailedError as failure:
             return self._outcome("assignment", messages.ASSIGNMENT, str(failure))
-        except SystemFailure as failure:
+        except SystemFailedError as failure:
             return self._outcome("system", messages.SYSTEM, str(failure))
         return self._judged()
 
@@ -240,7 +240,7 @@ class Run(abc.ABC):
         student = self.students[number]
         student.sandbox.poll()
         if student.sandbox.error:
-            raise SystemFailure(str(student.sandbox.error))
+            raise SystemFailedError(str(student.sandbox.error))
         if student.sandbox.ended:
             with contextlib.suppress(KeyError):
                 self._selector.unregister(student.sandbox)

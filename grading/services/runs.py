@@ -12,7 +12,6 @@ from grading import execution, tasks
 from grading.models import Run, Submission
 
 SEED_BITS = 48
-WAITING = (Run.State.QUEUED, Run.State.WAITING_RUNTIME)
 
 
 class NothingToRunError(ValueError):
@@ -60,7 +59,7 @@ def rerun(*, submission: Submission, by: Enrollment) -> Run:
     Submission.objects.select_for_update().get(pk=submission.pk)
     runs = list(submission.runs.filter(proposed=False))
     for run in runs:
-        if run.state in WAITING:
+        if run.state in Run.WAITING:
             return run
         if run.state == Run.State.RUNNING:
             _leave(run, Run.State.SUPERSEDED, f"{by.display_name} had it run again.")

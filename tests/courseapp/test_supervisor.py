@@ -102,6 +102,7 @@ def test_stopping_ends_a_child_that_ignores_it_and_what_that_child_started(super
     pids = [pid_in(tmp_path / "pid"), supervisor.children[0].process.pid if supervisor.children[0].process else 0]
     supervisor.stop(grace=0.5)
     eventually(lambda: not any(map(is_alive, pids)))
+    assert supervisor.children == []
 
 
 def test_a_dead_childs_leftovers_are_gone_before_it_starts_again(supervisor: Supervisor, tmp_path: Path) -> None:
@@ -124,4 +125,5 @@ def test_children_die_with_a_supervisor_that_is_killed(tmp_path: Path) -> None:
     with subprocess.Popen(python(script, str(tmp_path))) as process:
         child = pid_in(tmp_path / "pid")
         process.kill()
+    assert process.returncode == -signal.SIGKILL
     eventually(lambda: not is_alive(child))
